@@ -1,0 +1,39 @@
+"""Find what is bought together: baskets, frequent itemsets, association rules.
+
+In: events, items. Out: frequent_itemsets, association_rules.
+"""
+
+from lib.events.orders import with_baskets
+from lib.methods.frames import arrange, present_or_all
+from lib.rules.association import find_itemsets, find_rules
+from lib.rules.baskets import make_baskets
+from lib.runtime.job import Inputs, Job, Outputs, Run
+from lib.settings import Settings
+
+
+def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
+    wanted = settings.rules
+    events = with_baskets(inputs["events"])
+    types, all_types = present_or_all(events, "event_type", wanted.event_types)
+    if all_types:
+        run.note(f"no event is of a type in rules.event_types: baskets are made of all types, {', '.join(types)}")
+    made = make_baskets(events, inputs["items"], types, settings.items.is_goods)
+    baskets = run.stage(arrange(made, "basket_id", settings.fit.partitions), "baskets")
+    orders = baskets.count()
+    found = find_itemsets(baskets, wanted.min_support, wanted.max_length, settings.fit.partitions)
+    itemsets = run.stage(found, "itemsets")
+    run.note(f"{orders:,} orders, itemsets in at least {wanted.min_support:.2%} of them")
+    return {
+        "frequent_itemsets": itemsets,
+        "association_rules": find_rules(itemsets, wanted.min_confidence, orders),
+    }
+
+
+JOB = Job(
+    name="mine_rules",
+    doc=__doc__,
+    reads=("events", "items"),
+    writes=("frequent_itemsets", "association_rules"),
+    settings=("rules", "items"),
+    transform=transform,
+)

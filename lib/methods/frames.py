@@ -1,0 +1,23 @@
+"""Frames in a fixed arrangement, so that a fit gives the same result on any cluster; and what a column holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+
+
+def arrange(df: DataFrame, key: str, partitions: int, then: Sequence[str] = ()) -> DataFrame:
+    """The rows hash-partitioned by `key` into `partitions` parts, each sorted by it and by the columns of `then`.
+
+    Floating-point sums and random draws depend on the order of rows. Both are fixed by this, whatever the parts were before.
+    """
+    return df.repartition(partitions, key).sortWithinPartitions(key, *then)
+
+
+def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[list[str], bool]:
+    """The wanted values of a column of few different values, or, where it holds none of them, all that it holds (and True)."""
+    held = sorted(row[column] for row in df.select(column).distinct().collect())  # few values
+    if not held or set(held) & set(wanted):
+        return list(wanted), False
+    return held, True

@@ -1,0 +1,138 @@
+"""The best items of every customer: blocks of customers against all item factors in one matrix product.
+
+For a block of B customers and m items of rank d: scores = X·Yᵀ (B×d by d×m), seen items set to -∞ before the cut; then two passes
+of O(m) a row find the few scores that can be among the top n, and only these are sorted. Items with the same score come in the
+order of their ids. MLlib's recommendForAllUsers can leave out no item: it has to be asked for n plus the longest history, and its
+answer joined and ranked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+BLOCK_BYTES = 32 * 2**20
+"""Memory of one block's score matrix; blocks of customers are cut to it."""
+
+SCHEMA = "customer_id string, rank int, item_id string, score double"
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+
+
+class TooManyItems(ValueError):
+    """Item factors that would not fit into the memory that the settings allow."""
+
+
+@dataclass(frozen=True)
+class ItemFactors:
+    """Item ids in ascending order and their factors, one row each; the same array on every executor."""
+
+    ids: list[str]
+    matrix: Floats
+
+
+def collect_item_factors(
+    items: DataFrame, rank: int, max_mb: int, dtype: type[np.floating] = np.float32
+) -> ItemFactors:
+    """The factors (item_id, vector) as one array on the driver. Raises TooManyItems with the figure before any is fetched."""
+    count = items.count()
+    needed = count * rank * np.dtype(dtype).itemsize / 2**20
+    if needed > max_mb:
+        raise TooManyItems(
+            f"the factors of {count:,} items of rank {rank} take {needed:,.0f} MB, and recommend.max_item_factors_mb is {max_mb:,}; "
+            "raise it, lower als.rank, or exclude items"
+        )
+    table = items.select("item_id", "vector").sort("item_id").toArrow()
+    ids = table.column("item_id").to_pylist()
+    values = table.column("vector").combine_chunks().flatten() if ids else pa.array([], pa.float32())
+    return ItemFactors(ids, np.asarray(values, dtype=dtype).reshape(len(ids), rank))
+
+
+def top_items(customers: DataFrame, seen: DataFrame | None, items: ItemFactors, top_n: int) -> DataFrame:
+    """customer_id, rank 1…, item_id, score: the best `top_n` unseen items of each row of `customers` (customer_id, vector).
+
+    `seen` (customer_id, item_id) is left out; a customer gets fewer items only where fewer are unseen.
+    """
+    spark = customers.sparkSession
+    shared = spark.sparkContext.broadcast((items.ids, items.matrix))  # item-sized, needed whole by every task
+    number = "float" if items.matrix.dtype == np.float32 else "double"
+    rows = customers.select("customer_id", F.col("vector").cast(f"array<{number}>").alias("vector"))
+    if seen is None:
+        rows = rows.withColumn("seen", F.array().cast("array<int>"))
+    else:
+        place = {"item_id": pa.array(items.ids, pa.string()), "place": np.arange(len(items.ids), dtype=np.int32)}
+        placed = seen.join(F.broadcast(spark.createDataFrame(pa.table(place))), on="item_id", how="inner")
+        lists = placed.groupBy("customer_id").agg(F.collect_list("place").alias("seen"))
+        rows = rows.join(lists, on="customer_id", how="left")
+        rows = rows.withColumn("seen", F.coalesce("seen", F.array().cast("array<int>")))
+
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        ids, matrix = shared.value
+        names = pa.array(ids, pa.string())
+        for batch in batches:
+            for block in _blocks(batch, len(ids)):
+                yield _score_block(block, names, matrix, top_n)
+
+    return rows.mapInArrow(score, SCHEMA)
+
+
+def _blocks(batch: pa.RecordBatch, items: int) -> Iterator[pa.RecordBatch]:
+    size = max(1, BLOCK_BYTES // (4 * max(1, items)))
+    for start in range(0, batch.num_rows, size):
+        yield batch.slice(start, size)
+
+
+def _score_block(block: pa.RecordBatch, names: pa.Array, matrix: Floats, top_n: int) -> pa.RecordBatch:
+    vectors = block.column("vector").flatten().to_numpy(zero_copy_only=False)
+    scores = vectors.reshape(block.num_rows, matrix.shape[1]) @ matrix.T
+    seen = block.column("seen")
+    lengths = np.asarray(seen.value_lengths(), dtype=np.int64)
+    scores[np.repeat(np.arange(block.num_rows), lengths), np.asarray(seen.flatten(), dtype=np.int64)] = -np.inf
+    rows, places, ranks = best_of_each_row(scores, top_n)
+    return pa.RecordBatch.from_arrays(
+        [
+            block.column("customer_id").take(pa.array(rows)),
+            pa.array(ranks, pa.int32()),
+            names.take(pa.array(places)),
+            pa.array(scores[rows, places].astype(np.float64)),
+        ],
+        names=["customer_id", "rank", "item_id", "score"],
+    )
+
+
+def best_of_each_row(scores: Floats, top_n: int) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
+    """Row, column and rank (from 1) of the `top_n` highest finite scores of each row; equal scores by column."""
+    if top_n == 0 or scores.size == 0:
+        nothing = np.empty(0, dtype=np.int64)
+        return nothing, nothing, np.empty(0, dtype=np.int32)
+    rows, columns = np.nonzero(scores >= _lower_bounds(scores, top_n)[:, None])
+    values = scores[rows, columns]
+    finite = np.isfinite(values)
+    rows, columns, values = rows[finite], columns[finite], values[finite]
+    order = np.lexsort((columns, -values, rows))
+    rows, columns = rows[order], columns[order]
+    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
+    kept = ranks <= top_n
+    return rows[kept], columns[kept], ranks[kept].astype(np.int32)
+
+
+def _lower_bounds(scores: Floats, top_n: int) -> Floats:
+    """For each row a number that at least `top_n` scores reach, so that the best are among those that do.
+
+    It is the top_n-th largest of the maxima of some blocks of columns: two fast passes instead of a partition of the whole row.
+    """
+    rows, columns = scores.shape
+    blocks = max(64, 4 * top_n)
+    width = columns // blocks
+    if width < 2:
+        return np.full(rows, -np.inf, dtype=scores.dtype)
+    maxima = scores[:, : blocks * width].reshape(rows, width, blocks).max(axis=1)
+    bounds: Floats = np.partition(maxima, blocks - top_n, axis=1)[:, blocks - top_n]
+    return bounds

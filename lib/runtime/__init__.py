@@ -1,0 +1,1 @@
+"""The only rooms that touch the world: session, sources, store, lease, releases, views, clock and console."""

@@ -1,0 +1,118 @@
+"""What the commands do once Spark runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Row, SparkSession
+
+from lib.runtime.console import say
+from lib.runtime.errors import WrongInput, WrongUse, one_line
+from lib.runtime.job import Job
+from lib.runtime.pipeline import Pipeline, warehouse_path
+from lib.runtime.release import Release, Releases
+from lib.runtime.sources import open_sources
+from lib.runtime.store import Store
+from lib.runtime.views import create_views
+from lib.settings import Settings
+
+
+def refresh(
+    spark: SparkSession, settings: Settings, jobs: Sequence[Job], chosen: Sequence[Job], as_of: date | None
+) -> int:
+    """Run the chosen jobs as one refresh and say what is published."""
+    pipeline = Pipeline(spark, settings, jobs)
+    before = Releases(pipeline.store).current
+    release = pipeline.refresh(chosen, as_of)
+    if release is not None:
+        moved = before is None or release.release != before.release
+        say(_summary(release, pipeline.store.root, moved))
+    return 0
+
+
+def _summary(release: Release, root: str, moved: bool) -> str:
+    state = "published" if moved else "is up to date, nothing to publish:"
+    head = f"release {release.release} {state} as of {release.as_of}, in {root}"
+    lines = [f"  {table:<24} {rows:>11,} rows" for table, rows in sorted(release.rows.items())]
+    how = 'query it: ./spark-submit.sh sql "SELECT segmentation, segment_name, customers, share FROM segment_profiles"'
+    return "\n".join([head, *lines, how])
+
+
+def show_plan(spark: SparkSession, settings: Settings, jobs: Sequence[Job], as_of: date | None) -> int:
+    """Say what a refresh would run, and why."""
+    pipeline = Pipeline(spark, settings, jobs)
+    store = pipeline.store
+    done = {row["batch_id"] for row in store.read("ingest_batches").select("batch_id").collect()}
+    opened = open_sources(spark, settings)
+    fresh = [name for name, source in opened.items() if source.batch_id not in done]
+    for job in pipeline.jobs:
+        if job.reads_sources:
+            say(
+                f"{job.name:<24} {'runs: new input or mapping in ' + ', '.join(fresh) if fresh else 'nothing new in any source'}"
+            )
+    publishing = [job for job in pipeline.jobs if not job.reads_sources]
+    if fresh:
+        for job in publishing:
+            say(f"{job.name:<24} runs: its inputs are ingested anew")
+        return 0
+    plan = pipeline.plan(publishing, as_of, Releases(store))
+    for step in plan.steps:
+        say(f"{step.job.name:<24} {'runs: ' + '; '.join(step.reasons) if step.stale else 'up to date'}")
+    return 0
+
+
+def run_sql(spark: SparkSession, settings: Settings, query: str, form: str, limit: int) -> int:
+    """Print the answer to one query over the current release."""
+    store = Store(spark, warehouse_path(settings))
+    store.require("releases", "run ./spark-submit.sh refresh first")
+    everything = query.strip().lower().startswith(("show", "describe"))
+    create_views(store, None if everything else query)
+    try:
+        answer = spark.sql(query)
+        rows = answer.limit(limit + 1).collect()
+    except PySparkException as error:
+        condition = error.getCondition() or ""
+        if condition.startswith("TABLE_OR_VIEW_NOT_FOUND"):
+            known = ", ".join(create_views(store))
+            raise WrongInput(f"{one_line(error)} The tables are {known}") from None
+        raise WrongUse(one_line(error)) from None
+    say(_format(answer.columns, rows[:limit], form))
+    if len(rows) > limit:
+        say(f"… more than {limit} rows; --rows N prints more")
+    return 0
+
+
+def _format(columns: Sequence[str], rows: Sequence[Row], form: str) -> str:
+    if form == "json":
+        return "\n".join(json.dumps(row.asDict(recursive=True), default=str, ensure_ascii=False) for row in rows)
+    cells = [[_text(value) for value in row] for row in rows]
+    if form == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerows([list(columns), *cells])
+        return buffer.getvalue().rstrip("\n")
+    widths = [max(len(line[place]) for line in [list(columns), *cells]) for place in range(len(columns))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in [list(columns), *cells]
+    ]
+    return "\n".join(line.rstrip() for line in [lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Row):
+        return json.dumps(value.asDict(recursive=True), default=str, ensure_ascii=False)
+    if isinstance(value, list | dict):
+        plain = (
+            [item.asDict(recursive=True) if isinstance(item, Row) else item for item in value]
+            if isinstance(value, list)
+            else value
+        )
+        return json.dumps(plain, default=str, ensure_ascii=False)
+    return "" if value is None else str(value)

@@ -1,0 +1,165 @@
+"""The command line: `JOB [job options]`, as spark-submit.sh passes it on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from lib.runtime.console import complain, say
+from lib.runtime.dictionary import data_dictionary
+from lib.runtime.errors import ClientelingError, WrongInput, WrongUse, one_line
+from lib.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from lib.runtime.job import Job
+
+ANSWERED = 100
+"""Exit code of `--check` where the command has been answered and Spark need not start. spark-submit.sh turns it into 0."""
+
+USAGE = """\
+./spark-submit.sh [spark-submit options] JOB [job options]"""
+
+EXIT_CODES = """\
+exit codes: 0 done, 1 failed, 2 wrong command or setting, 3 input can't be used, 4 another run holds the warehouse;
+after any of them but 0 the published release is as it was"""
+
+
+def main(words: Sequence[str], all_jobs: Callable[[], list[Job]]) -> int:
+    """Run one command. Every error ends as one line per problem on standard error, and an exit code."""
+    try:
+        return _run(list(words), all_jobs())
+    except SettingsError as error:
+        for problem in error.problems:
+            complain(problem)
+        return WrongUse.exit_code
+    except ClientelingError as error:
+        complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        complain("interrupted; the published release is as it was")
+        return 130
+    except ValueError as error:
+        if type(error).__module__.startswith("lib."):  # a domain's word on what it was given: one line with the remedy
+            complain(str(error))
+            return WrongInput.exit_code
+        return _unexpected(error)
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    complain(f"{type(error).__name__}: {one_line(error)}")
+    if os.environ.get("CLIENTELING_TRACEBACK"):
+        traceback.print_exc()
+    else:
+        complain("set CLIENTELING_TRACEBACK=1 to see where; the published release is as it was")
+    return ClientelingError.exit_code
+
+
+def _run(words: list[str], jobs: list[Job]) -> int:
+    checking = words[:1] == ["--check"]
+    try:
+        arguments = parser(jobs).parse_args(words[1:] if checking else words)
+    except SystemExit as end:  # argparse has printed help, or what is wrong
+        return ANSWERED if checking and not end.code else int(end.code or 0)
+    if arguments.command in ("list", "docs"):
+        say(_list(jobs) if arguments.command == "list" else data_dictionary())
+        return ANSWERED if checking else 0
+    settings = load(arguments.settings, arguments.set, os.environ)
+    if checking:
+        return 0
+    return _with_spark(arguments, settings, jobs)
+
+
+def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Job]) -> int:
+    from lib.runtime import actions
+    from lib.runtime.session import check_packages, open_session
+
+    spark = open_session(settings, arguments.command)
+    try:
+        if arguments.command == "sql":
+            return actions.run_sql(spark, settings, arguments.query, arguments.format, arguments.rows)
+        if arguments.command == "plan":
+            return actions.show_plan(spark, settings, jobs, arguments.as_of)
+        check_packages(spark)
+        chosen = jobs if arguments.command == "refresh" else [job for job in jobs if job.name == arguments.command]
+        return actions.refresh(spark, settings, jobs, chosen, arguments.as_of)
+    finally:
+        spark.stop()
+
+
+def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
+    """Every command with its options."""
+    top = argparse.ArgumentParser(
+        prog="./spark-submit.sh", usage=USAGE, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Customer segments, market-basket rules and recommendations from Delta tables of events.",
+    )  # fmt: skip
+    commands = top.add_subparsers(dest="command", metavar="JOB", required=True)
+
+    def command(name: str, summary: str, doc: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, prog=f"./spark-submit.sh [spark-submit options] {name}", help=summary, description=doc,
+            epilog=EXIT_CODES, parents=list(parents), formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+
+    told, dated = _settings_options(), _as_of_option()
+    command("refresh", "run every job that is out of date, and publish", REFRESH, told, dated)
+    for job in jobs:
+        command(job.name, job.summary, job.doc.strip(), told, *([] if job.reads_sources else [dated]))
+    command(
+        "plan", "what a refresh would run, and why", "What a refresh would run, and why. Runs nothing.", told, dated
+    )
+    query = command("sql", "query the published tables", "Query the current release, and the tables beside it.", told)
+    query.add_argument("query", metavar="QUERY", help="one SQL statement; published tables are views of their name")
+    query.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
+    query.add_argument("--rows", type=int, default=1000, metavar="N", help="print at most N rows; default: 1000")
+    command("list", "the jobs and the tables they read and write", "The jobs and the tables they read and write.")
+    command("docs", "the data dictionary", "The data dictionary, in Markdown: every table and column.")
+    return top
+
+
+REFRESH = """\
+Ingest what is new, run every job whose inputs, settings or code changed, check what they wrote, and publish all of
+it in one commit."""
+
+
+def _settings_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--settings", action="append", default=[], metavar="FILE",
+        help="TOML over conf/base.toml; may be given several times; default: conf/local.toml, the shipped sample",
+    )  # fmt: skip
+    options.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="one setting, over all files"
+    )
+    return options
+
+
+def _as_of_option() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--as-of", type=_date, metavar="DATE",
+        help="compute as of this date: only events before it count; default: the day after the last event",
+    )  # fmt: skip
+    return options
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write one such as 2011-12-10") from None
+
+
+def _list(jobs: Sequence[Job]) -> str:
+    from lib.runtime.plan import order
+
+    lines = []
+    for job in order(jobs):
+        reads = ", ".join(job.reads) if not job.reads_sources else "the sources of the settings"
+        lines += [f"{job.name}", f"  {job.summary}", f"  reads  {reads}", f"  writes {', '.join(job.writes)}"]
+    return "\n".join(lines)

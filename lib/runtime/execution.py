@@ -1,0 +1,172 @@
+"""One job at work: its inputs, its stage, its outputs, its line on the console."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from lib.runtime.clock import monotonic, now
+from lib.runtime.job import Counts, Job
+from lib.runtime.parallel import side_by_side
+from lib.runtime.plan import Plan
+from lib.runtime.release import Releases, current_rows
+from lib.runtime.sources import Opened
+from lib.runtime.store import Store, Written
+from lib.settings import Settings
+from lib.tables import contract
+
+
+class Execution:
+    """Implements `Run` for one job of one plan."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        job: Job,
+        plan: Plan | None = None,
+        releases: Releases | None = None,
+        sources: Mapping[str, Opened] | None = None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._plan = plan
+        self._releases = releases
+        self._notes: list[str] = []
+        self._staged = f"{store.root}/_stage/{job.name}"
+        self.job = job
+        self.sources = sources or {}
+        self.counts = Counts()
+        self.started_at = self.ended_at = now()
+        self.seconds = 0.0
+
+    @property
+    def spark(self) -> SparkSession:
+        return self._store.spark
+
+    @property
+    def as_of(self) -> date:
+        if self._plan is None:
+            raise RuntimeError(f"{self.job.name} has no as-of: it runs before one is known")
+        return self._plan.as_of
+
+    def base(self, table: str) -> DataFrame | None:
+        base = self._releases.base(self.as_of) if self._releases else None
+        return current_rows(self._store, base, table) if base and table in base.tables else None
+
+    def stage(self, df: DataFrame, name: str) -> DataFrame:
+        path = f"{self._staged}/{name}"
+        df.write.mode("overwrite").parquet(path)
+        return self.spark.read.schema(df.schema).parquet(path)
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
+
+    def run(self) -> None:
+        """Compute and write the outputs of a publishing job."""
+        assert self._plan is not None
+        with self._timed():
+            outputs = self.job.transform(self._inputs(), self._settings, self)
+            side_by_side(self.spark, lambda table: self._write(table, outputs[table]), self.job.writes)
+        self.counts.rows_out = sum(self.counts.outputs.values())
+
+    def run_ingest(self) -> None:
+        """Compute and write the outputs of an ingesting job; the batches' own row comes last, and so makes them done."""
+        with self._timed():
+            outputs = self.job.transform(self._inputs(), self._settings, self)
+            batches = outputs.get("ingest_batches")
+            summary = batches.collect() if batches is not None else []  # one row per source
+            ids = [row["batch_id"] for row in summary]
+            withdrawn = [row["source"] for row in summary if row["rows_withdrawn"]]
+            for table in self.job.writes:
+                if table in outputs:
+                    self._write_ingest(table, outputs[table], ids, withdrawn)
+        self.counts.rows_in = sum(row["rows_read"] for row in summary)
+        self.counts.rows_out = sum(row["rows_accepted"] for row in summary)
+        self.counts.quarantined = sum(row["rows_quarantined"] for row in summary)
+
+    def line(self) -> str:
+        """The job's line on the console, and its notes below."""
+        counts = self.counts
+        line = (
+            f"{self.job.name:<24} {counts.rows_in:>11,} rows in {counts.rows_out:>11,} out "
+            f"{counts.quarantined:>8,} quarantined {self.seconds:>7.1f} s"
+        )
+        return "\n".join([line, *(f"  {note}" for note in self._notes)])
+
+    def _write(self, table: str, df: DataFrame) -> None:
+        assert self._plan is not None
+        self._count(table, self._store.write_refresh(table, df, self._plan.refresh_id, self._plan.as_of.isoformat()))
+
+    def _write_ingest(self, table: str, df: DataFrame, ids: list[str], withdrawn: list[str]) -> None:
+        if contract(table).writing == "snapshot":
+            self._count(table, self._store.write_snapshot(table, df))
+            return
+        if table == "ingest_batches":  # written last: only now is the batch complete
+            df = df.withColumn("finished_at", F.lit(now()))
+        gone = withdrawn if table == "events" else []
+        self._count(table, self._store.write_batches(table, df, ids, gone))
+
+    def _count(self, table: str, written: Written) -> None:
+        self.counts.outputs[table] = written.rows
+
+    def _inputs(self) -> dict[str, DataFrame]:
+        return {table: self._input(table) for table in self.job.reads}
+
+    def _input(self, table: str) -> DataFrame:
+        if self._plan is None:
+            return self._store.read(table)
+        if not contract(table).published:
+            rows = self._store.read(table, self._plan.versions.get(table))
+            # computed as of a date: only what happened before it counts; what knows no time always does
+            known = (
+                F.col("event_time").isNull() | (F.col("event_time") < F.lit(self.as_of))
+                if table == "events"
+                else F.lit(True)
+            )
+            self.counts.rows_in += rows.count()
+            return rows.where(known)
+        rows = self._store.read_refresh(table, self._refresh_of(table))
+        self.counts.rows_in += rows.count()
+        return rows
+
+    def _refresh_of(self, table: str) -> str:
+        """Whose rows are read: this refresh's, where it recomputes the table, else the current release's."""
+        assert self._plan is not None
+        if any(table in step.job.writes for step in self._plan.stale):
+            return self._plan.refresh_id
+        assert self._releases is not None and self._releases.current is not None
+        return self._releases.current.tables[table]
+
+    def _timed(self) -> _Timer:
+        return _Timer(self)
+
+    def _clear_stage(self) -> None:
+        """Stages are scratch: gone after the job, on whichever file system they are."""
+        if "://" not in self._staged:
+            shutil.rmtree(self._staged, ignore_errors=True)
+            return
+        jvm = self.spark._jvm
+        path = jvm.org.apache.hadoop.fs.Path(self._staged)  # type: ignore[union-attr]
+        path.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()).delete(path, True)
+
+
+class _Timer:
+    """Takes the time of a job and clears its stage and caches, however it ends."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def __enter__(self) -> None:
+        self._execution.started_at = now()
+        self._began = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._execution.seconds = monotonic() - self._began
+        self._execution.ended_at = now()
+        self._execution.spark.catalog.clearCache()
+        self._execution._clear_stage()

@@ -1,0 +1,80 @@
+"""What a job is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lib.runtime.sources import Opened
+from lib.settings import Settings
+
+Inputs = Mapping[str, DataFrame]
+"""Table → its rows. Events are those before the as-of date."""
+
+Outputs = dict[str, DataFrame]
+"""Table → the rows to write."""
+
+
+class Run(Protocol):
+    """What a job may ask the runtime for."""
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, for rows that come from no table."""
+
+    @property
+    def as_of(self) -> date:
+        """The date everything is computed as of."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When the job began: the clock of an ingest."""
+
+    @property
+    def sources(self) -> Mapping[str, Opened]:
+        """The raw inputs, for a job that reads sources."""
+
+    def base(self, table: str) -> DataFrame | None:
+        """The table's rows in the newest release with an earlier as-of; None in the first."""
+
+    def stage(self, df: DataFrame, name: str) -> DataFrame:
+        """The same rows, written and read back: computed once, and the same at every later look. Removed after the job."""
+
+    def note(self, text: str) -> None:
+        """Tell the user something under the job's line."""
+
+
+Transform = Callable[[Inputs, Settings, Run], Outputs]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: pure but for what `run` offers. One table has one writing job."""
+
+    name: str
+    doc: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    settings: tuple[str, ...]
+    transform: Transform
+    reads_base: tuple[str, ...] = ()
+    reads_sources: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.doc.strip().splitlines()[0]
+
+
+@dataclass
+class Counts:
+    """Rows of one job, for its line on the console."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    quarantined: int = 0
+    outputs: dict[str, int] = field(default_factory=dict)

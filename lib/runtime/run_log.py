@@ -1,0 +1,69 @@
+"""Writes `runs`: what each job of a refresh read, wrote and took; and what an earlier attempt already did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from lib.runtime.code_version import code_version
+from lib.runtime.execution import Execution
+from lib.runtime.plan import Plan, Step
+from lib.runtime.store import Store, schema_of
+from lib.tables import contract
+
+
+class RunLog:
+    """The rows of `runs` for one refresh."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self._store = store
+        self._plan = plan
+        rows = store.read("runs").where(F.col("refresh_id") == plan.refresh_id).where("status = 'succeeded'").collect()
+        self._done: dict[str, dict[str, int]] = {row["job"]: dict(row["outputs"]) for row in rows}
+        self._fingerprints = {row["job"]: row["fingerprint"] for row in rows}
+
+    def is_done(self, step: Step) -> bool:
+        """Whether an earlier attempt at this refresh finished the job and its rows are all still there."""
+        if self._fingerprints.get(step.job.name) != step.fingerprint:
+            return False
+        return all(
+            self._store.read_refresh(table, self._plan.refresh_id).count() == rows
+            for table, rows in self._done[step.job.name].items()
+        )
+
+    def outputs(self, step: Step) -> dict[str, int]:
+        """Table → rows that the job wrote, in this attempt or an earlier one."""
+        return self._done[step.job.name]
+
+    def succeeded(self, step: Step, execution: Execution) -> None:
+        """Record a job that wrote all its rows."""
+        self._done[step.job.name] = dict(execution.counts.outputs)
+        self._write(execution, "succeeded", dict(step.inputs), step.settings_hash, step.fingerprint, None)
+
+    def failed(self, step: Step, execution: Execution, error: str) -> None:
+        """Record a job that did not."""
+        self._write(execution, "failed", dict(step.inputs), step.settings_hash, step.fingerprint, error)
+
+    def ingested(self, execution: Execution) -> None:
+        """Record the ingest that came before the refresh had a name."""
+        inputs = {f"source:{name}": opened.batch_id for name, opened in execution.sources.items()}
+        self._write(execution, "succeeded", inputs, "", "", None)
+
+    def _write(
+        self,
+        execution: Execution,
+        status: str,
+        inputs: dict[str, str],
+        settings_hash: str,
+        fingerprint: str,
+        error: str | None,
+    ) -> None:
+        row: dict[str, Any] = {
+            "refresh_id": self._plan.refresh_id, "job": execution.job.name, "as_of": self._plan.as_of, "status": status,
+            "started_at": execution.started_at, "ended_at": execution.ended_at, "inputs": inputs,
+            "outputs": dict(execution.counts.outputs), "settings_hash": settings_hash, "code_version": code_version(),
+            "fingerprint": fingerprint, "error": error,
+        }  # fmt: skip
+        schema = schema_of(contract("runs"))
+        self._store.put_run(self._store.spark.createDataFrame([row], schema), self._plan.refresh_id, execution.job.name)

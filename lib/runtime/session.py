@@ -1,0 +1,92 @@
+"""The Spark session: what every job needs of it, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+from lib.runtime.errors import WrongUse
+from lib.settings import Settings
+
+REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+}
+"""Without these the results would be others, or none."""
+
+PREFERRED = {
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes a MERGE on a tiny table take 19 s
+    "spark.ui.showConsoleProgress": "false",
+    # FPGrowth sends prefix trees as deep as the longest basket through a shuffle: Java's serialiser overflows the usual stack of
+    # 1 MB at some 400 items, Kryo at some 800. spark-submit.sh gives the driver's JVM the same.
+    "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+    "spark.executor.extraJavaOptions": "-Xss64m",
+    # one BLAS thread per task: Spark already runs a task per core
+    "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+    "spark.executorEnv.OMP_NUM_THREADS": "1",
+}
+"""Set only where neither spark-submit nor the cluster's defaults say otherwise."""
+
+REFUSED = {
+    "spark.sql.files.ignoreMissingFiles": "a lost file would become a wrong sum",
+    "spark.sql.files.ignoreCorruptFiles": "a broken file would become a wrong sum",
+}
+"""Options that must not be true, and why."""
+
+PACKAGES = ("pandas", "pyarrow", "numpy", "scipy", "pydantic", "delta")
+
+
+def open_session(settings: Settings, app_name: str) -> SparkSession:
+    """The session of this run, configured. Raises WrongUse with the option or package and the remedy."""
+    conf = SparkConf()
+    for option, value in REQUIRED.items():
+        conf.set(option, _with_extension(conf, option, value))
+    for option, value in PREFERRED.items():
+        conf.setIfMissing(option, value)
+    if conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
+        # the session catalog holds views alone; its folder must not appear in the checkout
+        conf.setIfMissing("spark.sql.warehouse.dir", f"{tempfile.gettempdir()}/clienteling-catalog-{os.getuid()}")
+    _refuse_unsafe(conf)
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints stack traces of errors that are handled
+    spark = SparkSession.builder.config(conf=conf).appName(f"clienteling {app_name}").getOrCreate()
+    spark.sparkContext.setLogLevel(settings.session.log_level)
+    return spark
+
+
+def check_packages(spark: SparkSession) -> None:
+    """Raise WrongUse if the driver's or an executor's Python lacks a package."""
+
+    def lacking(_: Iterable[int]) -> list[str]:
+        # defined here, so that it travels whole: an executor without the packages could not import this module
+        from importlib.util import find_spec
+
+        return [name for name in PACKAGES if find_spec(name) is None]
+
+    remedy = "install the dependencies of pyproject.toml there, or set PYSPARK_PYTHON"
+    if missing := lacking(()):
+        raise WrongUse(f"the driver's Python lacks {', '.join(missing)}: {remedy}")
+    if missing := spark.sparkContext.parallelize([0], 1).mapPartitions(lacking).collect():
+        raise WrongUse(f"the executors' Python lacks {', '.join(missing)}: {remedy}")
+
+
+def _with_extension(conf: SparkConf, option: str, value: str) -> str:
+    """Delta's extension beside those of the cluster."""
+    given = conf.get(option, "") or ""
+    if option == "spark.sql.extensions" and given and value not in given.split(","):
+        return f"{given},{value}"
+    return value
+
+
+def _refuse_unsafe(conf: SparkConf) -> None:
+    for option, reason in REFUSED.items():
+        if (conf.get(option, "false") or "").lower() == "true":
+            raise WrongUse(f"{option}=true: {reason}; take it out")

@@ -1,0 +1,181 @@
+"""Delta tables of one warehouse. The only module that reads or writes them, save `views` and `release`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from lib.runtime.errors import ClientelingError, WrongInput
+from lib.tables import Table, contract
+from lib.tables.contract import quote
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write left in the table."""
+
+    rows: int
+    version: int
+
+
+class Store:
+    """The tables under `root`."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self.spark = spark
+        self.root = root.rstrip("/")
+        self._ready: set[str] = set()
+
+    def path(self, name: str) -> str:
+        """Where the table is."""
+        return f"{self.root}/{name}"
+
+    def identifier(self, name: str) -> str:
+        """The table as SQL names it."""
+        return f"delta.`{self.path(name).replace('`', '``')}`"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table has been made."""
+        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+
+    def require(self, name: str, remedy: str) -> None:
+        """Raise WrongInput with the remedy if the table has not been made."""
+        if not self.exists(name):
+            raise WrongInput(f"{self.path(name)}: there is no table {name} yet; {remedy}")
+
+    def version(self, name: str) -> int:
+        """The table's newest Delta version."""
+        return int(self._last_commit(name)["version"])
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """A whole table, newest or as of a Delta version; empty where it has not been made."""
+        table = contract(name)
+        if not self.exists(name):
+            return self.spark.createDataFrame([], schema_of(table))
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(name))
+
+    def read_refresh(self, name: str, refresh_id: str) -> DataFrame:
+        """The rows that one refresh wrote into a published table, without the refresh's own columns."""
+        rows = self.read(name).where(F.col("refresh_id") == refresh_id)
+        return rows.select(contract(name).column_names)
+
+    def create(self, table: Table) -> None:
+        """Make the table as its contract says; columns that an older one lacks are added."""
+        if table.name in self._ready:
+            return
+        if not self.exists(table.name):
+            self.spark.sql(table.create_sql(self.path(table.name)))
+        else:
+            self._add_missing_columns(table)
+        self._ready.add(table.name)
+
+    def write_refresh(self, name: str, df: DataFrame, refresh_id: str, as_of: str) -> Written:
+        """Put a refresh's rows into its own partition, in place of what an earlier attempt left there."""
+        table = contract(name)
+        stamped = conform(df, table).select(
+            F.lit(refresh_id).alias("refresh_id"), F.lit(as_of).cast("date").alias("as_of"), *table.column_names
+        )
+        return self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
+
+    def write_batches(
+        self, name: str, df: DataFrame, batch_ids: Sequence[str], withdrawn_sources: Sequence[str]
+    ) -> Written:
+        """Put the rows of ingest batches in, in place of theirs and of all of the withdrawn sources, in one commit."""
+        batches = ", ".join(quote(batch) for batch in batch_ids)
+        condition = f"batch_id IN ({batches})"
+        if withdrawn_sources:
+            condition += f" OR source IN ({', '.join(quote(source) for source in withdrawn_sources)})"
+        return self._replace(contract(name), conform(df, contract(name)), condition)
+
+    def write_snapshot(self, name: str, df: DataFrame) -> Written:
+        """Replace the whole table, unless it holds the same rows already: its version is part of a refresh's identity."""
+        table = contract(name)
+        rows = conform(df, table)
+        if self.exists(name) and _content(rows) == (held := _content(self.read(name).select(table.column_names))):
+            return Written(held[0], self.version(name))
+        return self._replace(table, rows, "true")
+
+    def put_run(self, df: DataFrame, refresh_id: str, job: str) -> None:
+        """Write the one row of `runs` of a job in a refresh, in place of an earlier attempt's."""
+        self._replace(
+            contract("runs"), conform(df, contract("runs")), f"refresh_id = {quote(refresh_id)} AND job = {quote(job)}"
+        )
+
+    def insert_release(self, df: DataFrame) -> bool:
+        """Insert a row of `releases` unless its number is taken. Returns whether it was."""
+        table = contract("releases")
+        self.create(table)
+        merge = (
+            DeltaTable.forPath(self.spark, self.path("releases"))
+            .alias("old")
+            .merge(conform(df, table).alias("new"), "old.release = new.release")
+        )
+        merge.whenNotMatchedInsertAll().execute()
+        # a MERGE that inserts nothing commits nothing, so its own commit can't be asked: the row itself is
+        ours = self.read("releases").join(df, on=["release", "refresh_id", "published_at"], how="left_semi")
+        return not ours.isEmpty()
+
+    def drop_refreshes(self, name: str, kept: Sequence[str]) -> None:
+        """Remove the rows of every refresh but the kept ones: whole partitions, so only the log is written."""
+        held = self.spark.read.format("delta").load(self.path(name)).select("refresh_id").distinct()
+        if not held.where(~F.col("refresh_id").isin(list(kept))).isEmpty():
+            DeltaTable.forPath(self.spark, self.path(name)).delete(~F.col("refresh_id").isin(list(kept)))
+
+    def _replace(self, table: Table, df: DataFrame, condition: str) -> Written:
+        self.create(table)
+        keys = [column for column in table.key if column in df.columns]
+        ordered = df.sortWithinPartitions(*keys) if keys else df
+        writer = ordered.write.format("delta").mode("overwrite")
+        if condition != "true":
+            writer = writer.option("replaceWhere", condition)
+        writer.save(self.path(table.name))
+        commit = self._last_commit(table.name)
+        return Written(int(commit["operationMetrics"].get("numOutputRows", 0)), int(commit["version"]))
+
+    def _last_commit(self, name: str) -> T.Row:
+        return DeltaTable.forPath(self.spark, self.path(name)).history(1).select("version", "operationMetrics").head()  # type: ignore[return-value]
+
+    def _add_missing_columns(self, table: Table) -> None:
+        held = {field.name for field in self.spark.read.format("delta").load(self.path(table.name)).schema}
+        lacking = [column for column in table.all_columns if column.name not in held]
+        if lacking:
+            columns = ", ".join(f"`{c.name}` {c.type} COMMENT {quote(c.comment)}" for c in lacking)
+            self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
+
+
+def schema_of(table: Table) -> T.StructType:
+    """The columns a job produces, as Spark's schema."""
+    return cast(T.StructType, T.StructType.fromDDL(table.schema_ddl()))
+
+
+def conform(df: DataFrame, table: Table) -> DataFrame:
+    """The frame with the contract's columns in the contract's order. Raises with every difference at once."""
+    expected = schema_of(table)
+    given = {field.name: field.dataType for field in df.schema}
+    problems = [f"lacks {field.name} {field.dataType.simpleString()}" for field in expected if field.name not in given]
+    problems += [f"{name} is not in the contract" for name in given if name not in expected.fieldNames()]
+    problems += [
+        f"{field.name} is {given[field.name].simpleString()}, not {field.dataType.simpleString()}"
+        for field in expected
+        if field.name in given and given[field.name].simpleString() != field.dataType.simpleString()
+    ]
+    if problems:
+        raise ClientelingError(f"rows for {table.name} break its contract: {'; '.join(problems)}")
+    return df.select(expected.fieldNames())
+
+
+def _content(df: DataFrame) -> tuple[int, int]:
+    """Number of rows and the sum of their hashes: equal for equal rows in any order."""
+    row = F.xxhash64(F.to_json(F.struct(*df.columns))).cast("decimal(38,0)")
+    found = df.agg(F.count("*").alias("rows"), F.sum(row).alias("hashes")).head()
+    assert found is not None
+    return int(found["rows"]), int(found["hashes"] or 0)

@@ -1,0 +1,1 @@
+"""Groups of customers, and what each group is."""

@@ -1,0 +1,72 @@
+"""How far customers are from centres, and the ids of the segments around them.
+
+Vectors are array<double> columns; centres are few (at most 100 times some tens of features) and live on the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+Centre = tuple[float, ...]
+Floats = npt.NDArray[np.float64]
+
+MEASURED = "customer_id string, cluster int, distance double, confidence double"
+BLOCK_ROWS = 10_000
+
+
+def measure_distances(assigned: DataFrame, centres: Sequence[Centre]) -> DataFrame:
+    """customer_id, cluster, distance, confidence of rows with customer_id, vector, cluster.
+
+    `distance` is Euclidean, to the own centre; confidence = 1 - distance / distance to the nearest other centre, at least 0 (a tree may put
+    a customer in a leaf whose centre is not the nearest), and 1 where there is no other.
+    """
+    matrix = np.array(centres, dtype=np.float64)
+
+    def measure(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, BLOCK_ROWS):
+                block = batch.slice(start, BLOCK_ROWS)
+                vectors = np.asarray(block.column("vector").flatten()).reshape(block.num_rows, matrix.shape[1])
+                cluster = np.asarray(block.column("cluster"))
+                distance, confidence = own_and_confidence(vectors, cluster, matrix)
+                yield pa.RecordBatch.from_arrays(
+                    [block.column("customer_id"), block.column("cluster"), pa.array(distance), pa.array(confidence)],
+                    names=["customer_id", "cluster", "distance", "confidence"],
+                )
+
+    return assigned.select("customer_id", "cluster", "vector").mapInArrow(measure, MEASURED)
+
+
+def own_and_confidence(vectors: Floats, cluster: npt.NDArray[np.int32], centres: Floats) -> tuple[Floats, Floats]:
+    """Distance to the own centre and confidence of n vectors (n×d) among k centres (k×d)."""
+    distances = np.sqrt(((vectors[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2))
+    rows = np.arange(len(vectors))
+    own = distances[rows, cluster].copy()
+    if len(centres) == 1:
+        return own, np.ones(len(vectors))
+    distances[rows, cluster] = np.inf
+    other = distances.min(axis=1)
+    ratio = np.divide(own, other, out=np.ones(len(vectors)), where=other > 0)
+    return own, np.maximum(0.0, 1.0 - ratio)
+
+
+def cluster_sizes(assigned: DataFrame) -> dict[int, int]:
+    """Cluster index → customers; empty clusters are not in it."""
+    return {row["cluster"]: row["count"] for row in assigned.groupBy("cluster").count().collect()}  # one row per centre
+
+
+def number_segments(sizes: Mapping[int, int], centres: Sequence[Centre]) -> dict[int, str]:
+    """Cluster index → segment id: "1" has most customers; equal sizes by the centre's values."""
+    ordered = sorted(sizes, key=lambda cluster: (-sizes[cluster], centres[cluster]))
+    return {cluster: str(number) for number, cluster in enumerate(ordered, start=1)}
+
+
+def lookup(values: dict[int, str]) -> Column:
+    """The value for `cluster`."""
+    return F.create_map(*(F.lit(part) for pair in values.items() for part in pair))[F.col("cluster")]

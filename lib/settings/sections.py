@@ -1,0 +1,214 @@
+"""The sections of the settings that belong to no source."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from lib.settings.section import Count, Section, Share, Sql, SqlOrList
+
+_INTERVAL = re.compile(r"\d+ (minute|hour|day)s?")
+
+
+def _interval(text: str) -> str:
+    if not _INTERVAL.fullmatch(text):
+        raise ValueError('is no length of time; write one such as "36 hours" or "1 day"')
+    return text
+
+
+def _date(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no date; write one such as 1990-01-01") from None
+    return text
+
+
+class Warehouse(Section):
+    """[warehouse]: where the tables are."""
+
+    path: str
+    """Folder or URI of all tables."""
+    keep_releases: Annotated[int, Field(ge=2)]
+    """Releases whose rows stay readable."""
+    lease_seconds: Annotated[int, Field(ge=5)]
+    """Age at which the lease of a run that stopped renewing it may be taken over."""
+
+
+class Session(Section):
+    """[session]: the Spark session, beyond what spark-submit is given."""
+
+    log_level: Literal["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG"]
+    """How much Spark's driver says beside the jobs' own lines."""
+
+
+class Fit(Section):
+    """[fit]: what makes model fits repeatable."""
+
+    partitions: Count
+    """Parts that rows are put in, by key and sorted, before a fit: the cluster's size then doesn't matter."""
+    seed: int
+    """Seed of every random choice."""
+
+
+class RuleCheck(Section):
+    """[checks.rules.NAME]: a validity rule of one's own."""
+
+    reject: Sql
+    """Condition over the columns of events: a row for which it is true is quarantined with NAME as its reason."""
+
+
+class Checks(Section):
+    """[checks]: which rows are valid."""
+
+    future_tolerance: Annotated[str, AfterValidator(_interval)]
+    """How far after its ingest an event may say it happened."""
+    earliest_time: Annotated[str, AfterValidator(_date)]
+    """Events before this date are quarantined."""
+    max_id_length: Count
+    """Longest id, in characters."""
+    rules: dict[str, RuleCheck]
+    """More rules, by name."""
+
+
+class Items(Section):
+    """[items]: the catalogue."""
+
+    exclude: SqlOrList
+    """Things in the data that are no goods: ids, with * for any characters; or one SQL condition over items."""
+
+    @property
+    def is_goods(self) -> str:
+        """SQL over items: true for what may be in rules and recommendations."""
+        if isinstance(self.exclude, str):
+            return f"NOT coalesce({self.exclude}, false)"
+        if not self.exclude:
+            return "true"
+        patterns = "|".join(_pattern(entry) for entry in self.exclude)
+        return f"NOT (item_id RLIKE r'^(?s:{patterns})$')"
+
+
+def _pattern(entry: str) -> str:
+    """A regular expression for one id in which * stands for any characters."""
+    return ".*".join(_literal(part) for part in entry.split("*"))
+
+
+def _literal(text: str) -> str:
+    """`text` as a regular expression without quotes, so that it fits a raw SQL string."""
+    return "".join(c if c.isalnum() or c in " _-" else f"\\x{{{ord(c):x}}}" for c in text)
+
+
+class Features(Section):
+    """[features]: what a customer's measures are made of."""
+
+    order_types: list[str]
+    """Event types that make an order; where the data hold none of them, every type does."""
+    return_types: list[str]
+    """Event types that give money back."""
+
+
+class Vectors(Section):
+    """[segments.vectors]: how features are prepared for clustering."""
+
+    features: Annotated[list[str], Field(min_length=1)]
+    """Numeric columns of customer_features."""
+    lower_quantile: Share
+    """Values below this quantile are raised to it."""
+    upper_quantile: Share
+    """Values above this quantile are lowered to it."""
+    log_above_skewness: float
+    """Features more skewed than this are put on a log scale."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Vectors:
+        if self.lower_quantile >= self.upper_quantile:
+            raise ValueError("lower_quantile must be below upper_quantile")
+        if len(set(self.features)) != len(self.features):
+            raise ValueError("features names one feature twice")
+        return self
+
+
+class KMeans(Section):
+    """[segments.kmeans]"""
+
+    k_min: Annotated[int, Field(ge=2)]
+    """Smallest number of segments tried."""
+    k_max: Annotated[int, Field(ge=2, le=100)]
+    """Largest number of segments tried."""
+    restarts: Count
+    """Starts per k; the one of least inertia is kept."""
+    max_iterations: Count
+    """Lloyd iterations per start."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> KMeans:
+        if self.k_min > self.k_max:
+            raise ValueError("k_min must not be above k_max")
+        return self
+
+
+class Bisecting(Section):
+    """[segments.bisecting]"""
+
+    leaves: Annotated[int, Field(ge=2, le=100)]
+    """Largest number of leaves."""
+    max_iterations: Count
+    """Iterations per split."""
+    min_share: Share
+    """A segment with a smaller share of the customers is not split."""
+
+
+class Segments(Section):
+    """[segments]: how customers are grouped."""
+
+    vectors: Vectors
+    kmeans: KMeans
+    bisecting: Bisecting
+
+
+class Rules(Section):
+    """[rules]: what is bought together."""
+
+    event_types: list[str]
+    """Event types that put an item into a basket; where the data hold none of them, every type does."""
+    min_support: Annotated[float, Field(gt=0, le=1)]
+    """Least share of the orders that hold an itemset."""
+    min_confidence: Share
+    """Least share of the antecedent's orders that hold the consequent."""
+    max_length: Annotated[int, Field(ge=2)]
+    """Most items of both sides together."""
+
+
+class Recommend(Section):
+    """[recommend]: what is offered to whom."""
+
+    top_n: Annotated[int, Field(ge=1, le=10_000)]
+    """Items per customer."""
+    exclude_bought: bool
+    """Leave out what the customer already has."""
+    bought_types: list[str]
+    """Event types after which a customer has the item."""
+    weights: dict[str, float]
+    """How much one event of a type says about taste; below 0: dislike."""
+    other_weight: float
+    """The same for a type that is not in weights."""
+    popular_days: Count
+    """What is popular is counted over this many days before the as-of date."""
+    max_item_factors_mb: Count
+    """Most memory that the item factors may take on the driver and each executor, in MB."""
+
+
+class Als(Section):
+    """[als]: matrix factorisation of implicit feedback."""
+
+    rank: Count
+    """Factors per customer and item."""
+    iterations: Count
+    """Alternations."""
+    regularisation: Annotated[float, Field(ge=0)]
+    """λ, in MLlib's form: times the number of a customer's or item's interactions."""
+    confidence: Annotated[float, Field(ge=0)]
+    """α: the confidence in an interaction of strength r is 1 + α·r."""

@@ -1,0 +1,25 @@
+"""Every table's contract, one module per domain. A table exists if it is here."""
+
+from lib.tables import features, inputs, recommend, rules, running, segments
+from lib.tables.contract import Column, Table
+
+TABLES: tuple[Table, ...] = (
+    *inputs.TABLES,
+    *features.TABLES,
+    *segments.TABLES,
+    *rules.TABLES,
+    *recommend.TABLES,
+    *running.TABLES,
+)
+
+_BY_NAME = {table.name: table for table in TABLES}
+
+
+def contract(name: str) -> Table:
+    """The contract of the table of that name. Raises KeyError with the names there are."""
+    if name not in _BY_NAME:
+        raise KeyError(f"no table {name!r}; there are {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+__all__ = ["TABLES", "Column", "Table", "contract"]

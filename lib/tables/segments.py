@@ -1,0 +1,128 @@
+"""Contracts of segmentations and of what explains them."""
+
+from lib.tables.contract import Column, Table, not_negative, share
+from lib.tables.features import KEPT
+
+_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, …", required=True)
+
+CUSTOMER_SEGMENTS = Table(
+    name="customer_segments",
+    grain="One customer in one segmentation.",
+    columns=(
+        _SEGMENTATION,
+        Column("customer_id", "string", "The customer.", required=True),
+        Column("segment_id", "string", "The segment.", required=True),
+        Column("segment_name", "string", "The segment in words.", required=True),
+        Column("distance", "double", "Euclidean distance to the segment's centre in prepared features."),
+        Column("confidence", "double", "1 - distance to the own centre / distance to the nearest other centre."),
+        Column("reason", "string", "Why the customer is in the segment.", required=True),
+    ),
+    key=("segmentation", "customer_id"),
+    subject="customer_id",
+    retention=KEPT,
+    checks={"distance_a_number": not_negative("distance"), "confidence_a_share": share("confidence")},
+)
+
+SEGMENT_PROFILES = Table(
+    name="segment_profiles",
+    grain="One segment.",
+    columns=(
+        _SEGMENTATION,
+        Column("segment_id", "string", "The segment.", required=True),
+        Column("segment_name", "string", "The segment in words.", required=True),
+        Column("parent_id", "string", "Node of segment_tree above the segment; null: no hierarchy."),
+        Column("customers", "bigint", "Customers in the segment.", required=True),
+        Column("share", "double", "Share of all customers.", required=True),
+        Column("revenue_share", "double", "Share of all spend; null where nothing was spent."),
+        Column("rule", "string", "The condition on customer_features, in SQL; null where there is none."),
+        Column("means", "map<string,double>", "Mean of each feature, in the feature's unit.", required=True),
+        Column(
+            "distinctive",
+            "array<struct<feature:string,mean:double,overall:double,z:double>>",
+            "Features by how far their mean is from everyone's, in standard deviations (z), furthest first.",
+            required=True,
+        ),
+    ),
+    key=("segmentation", "segment_id"),
+    subject=None,
+    retention=KEPT,
+    checks={"share_a_share": share("share")},
+)
+
+SEGMENT_TREE = Table(
+    name="segment_tree",
+    grain="One node of a hierarchy; its leaves are segments.",
+    columns=(
+        _SEGMENTATION,
+        Column("node_id", "string", "Path from the root: 0, 0.1, 0.1.2, …", required=True),
+        Column("parent_id", "string", "The node above; null: the root."),
+        Column("depth", "int", "0 is the root.", required=True),
+        Column("customers", "bigint", "Customers below the node.", required=True),
+        Column("split_gain", "double", "Sum of squared distances that the split takes away; null: a leaf."),
+        Column("segment_id", "string", "The segment, where the node is a leaf."),
+    ),
+    key=("segmentation", "node_id"),
+    subject=None,
+    retention=KEPT,
+)
+
+SEGMENTATION_QUALITY = Table(
+    name="segmentation_quality",
+    grain="One measure of one candidate.",
+    columns=(
+        _SEGMENTATION,
+        Column("candidate", "string", "Such as k=5.", required=True),
+        Column("metric", "string", "silhouette, inertia, segments.", required=True),
+        Column("value", "double", "The measure.", required=True),
+        Column("chosen", "boolean", "Whether the candidate was taken.", required=True),
+    ),
+    key=("segmentation", "candidate", "metric"),
+    subject=None,
+    retention=KEPT,
+)
+
+VECTOR_PARAMETERS = Table(
+    name="vector_parameters",
+    grain="How one feature was prepared: (transform(clip(value, low, high)) - mean) / scale.",
+    columns=(
+        _SEGMENTATION,
+        Column("feature", "string", "Column of customer_features.", required=True),
+        Column("position", "int", "Place in the vector, from 0.", required=True),
+        Column(
+            "transform",
+            "string",
+            "log1p (with the sign kept), none, or constant (the feature is left out).",
+            required=True,
+        ),
+        Column("fill", "double", "Value in place of null: the median.", required=True),
+        Column("low", "double", "Lower winsorising bound, in the feature's unit.", required=True),
+        Column("high", "double", "Upper winsorising bound, in the feature's unit.", required=True),
+        Column("mean", "double", "Mean after the transform.", required=True),
+        Column("scale", "double", "Standard deviation after the transform; 0: constant.", required=True),
+    ),
+    key=("segmentation", "feature"),
+    subject=None,
+    retention=KEPT,
+)
+
+SEGMENT_CENTRES = Table(
+    name="segment_centres",
+    grain="One centre, in prepared features.",
+    columns=(
+        _SEGMENTATION,
+        Column("segment_id", "string", "The segment.", required=True),
+        Column("centre", "array<double>", "One value per feature, in the order of vector_parameters.", required=True),
+    ),
+    key=("segmentation", "segment_id"),
+    subject=None,
+    retention=KEPT,
+)
+
+TABLES = (
+    CUSTOMER_SEGMENTS,
+    SEGMENT_PROFILES,
+    SEGMENT_TREE,
+    SEGMENTATION_QUALITY,
+    VECTOR_PARAMETERS,
+    SEGMENT_CENTRES,
+)

@@ -1,0 +1,85 @@
+"""One local Spark session for all tests, and a warehouse of its own for each test that wants one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lib.runtime.session import PREFERRED, REQUIRED
+from lib.runtime.store import Store
+from lib.settings import Settings, load
+from tests.builders import Build
+
+TEST_CONF = {
+    "spark.master": "local[2]",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # the listener keeps every query's plan, in words, for a page that nobody opens
+    "spark.sql.ui.retainedExecutions": "1",
+    "spark.ui.retainedJobs": "1",
+    "spark.ui.retainedStages": "1",
+    "spark.ui.retainedTasks": "1",
+    "spark.sql.maxPlanStringLength": "200",
+    # tiny frames: compiling and re-planning a query takes longer than running it
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    builder = SparkSession.builder.appName("tests")
+    scratch = str(tmp_path_factory.mktemp("catalog"))
+    for option, value in {**PREFERRED, **REQUIRED, **TEST_CONF, "spark.sql.warehouse.dir": scratch}.items():
+        builder = builder.config(option, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    logging.getLogger("SQLQueryContextLogger").disabled = True
+    yield session
+    session.stop()
+
+
+@pytest.fixture(autouse=True)
+def forget_tables(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delta keeps every table's state in memory, and each test has tables of its own."""
+    yield
+    if "spark" in request.fixturenames:
+        session = request.getfixturevalue("spark")
+        session.catalog.clearCache()
+        session._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
+@pytest.fixture
+def build(spark: SparkSession) -> Build:
+    """Rows of a contract from the columns that matter to a test."""
+    return Build(spark)
+
+
+@pytest.fixture
+def store(spark: SparkSession, tmp_path: Path) -> Store:
+    return Store(spark, str(tmp_path / "warehouse"))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The settings of the shipped sample."""
+    return load()
+
+
+@pytest.fixture
+def stage(tmp_path: Path):
+    """What a job is given as run.stage: the rows written and read back."""
+
+    def write_and_read(df: DataFrame, name: str) -> DataFrame:
+        path = str(tmp_path / "stage" / name)
+        df.write.mode("overwrite").parquet(path)
+        return df.sparkSession.read.schema(df.schema).parquet(path)
+
+    return write_and_read

@@ -1,0 +1,88 @@
+"""A whole refresh in the tests' session: raw files and a TOML in, published tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import all_jobs
+from lib.runtime.pipeline import Pipeline
+from lib.runtime.release import Release, Releases
+from lib.runtime.store import Store
+from lib.settings import load
+
+QUICK = """
+[segments.kmeans]
+k_max = 3
+restarts = 1
+max_iterations = 5
+[segments.bisecting]
+leaves = 4
+max_iterations = 3
+[als]
+rank = 2
+iterations = 2
+[fit]
+partitions = 2
+"""
+
+
+@dataclass
+class Shop:
+    """One warehouse, and the folder its raw files are in."""
+
+    spark: SparkSession
+    folder: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(self.spark, str(self.folder / "warehouse"))
+
+    @property
+    def release(self) -> Release:
+        current = Releases(self.store).current
+        assert current is not None
+        return current
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def refresh(self, toml: str, as_of: date | None = None, only: str | None = None) -> Release | None:
+        """Refresh with these settings; {folder} in them is the shop's."""
+        settings = self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
+        quick = self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
+        jobs = all_jobs()
+        chosen = [job for job in jobs if only in (None, job.name)]
+        return Pipeline(self.spark, load([str(quick), str(settings)]), jobs).refresh(chosen, as_of)
+
+    def table(self, name: str) -> DataFrame:
+        """Current rows of a published table, newest rows of any other."""
+        tables = self.release.tables
+        return self.store.read_refresh(name, tables[name]) if name in tables else self.store.read(name)
+
+    def rows(self, name: str, *columns: str) -> list[tuple]:
+        return sorted(tuple(row) for row in self.table(name).select(*columns).collect())
+
+    def batch(self, source: str) -> tuple[int, ...]:
+        """read, accepted, duplicate, quarantined of a source's only batch."""
+        columns = [f"rows_{what}" for what in ("read", "accepted", "duplicate", "quarantined")]
+        (row,) = self.store.read("ingest_batches").where(f"source = '{source}'").select(columns).collect()
+        return tuple(row)
+
+
+@pytest.fixture
+def shop(spark: SparkSession, tmp_path: Path) -> Shop:
+    return Shop(spark, tmp_path)
+
+
+@pytest.fixture
+def no_release() -> Callable[[Shop], bool]:
+    """Whether nothing has been published."""
+    return lambda shop: Releases(shop.store).current is None

@@ -1,0 +1,161 @@
+"""Profiles, names and reasons of segments, worked by hand; and the RFM conditions as SQL."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import functions as F
+
+from lib.features.rfm import SEGMENTS, name_segment
+from lib.runtime.store import conform
+from lib.segments.hierarchy import Node
+from lib.segments.profiles import name_segments, profile_segments
+from lib.segments.publication import explain_members, publish_profiles
+from lib.segments.segmentation import MEMBER_COLUMNS, Segmentation, segment_by_rfm
+from lib.tables import contract
+from tests.builders import Build
+
+MEMBERS = "segmentation string, segment_id string, customer_id string"
+FEATURES = "customer_id string, monetary decimal(18,4), recency_days int, items bigint, return_rate double"
+MEASURES = ["monetary", "recency_days", "items", "return_rate"]
+
+
+@pytest.fixture(scope="module")
+def profiled(spark):
+    """Profiles by (segmentation, segment_id): spenders and others in kmeans, one segment in rfm; f is in no segment."""
+    rows = [
+        ("a", 60, 10, 1, 0.1), ("b", 20, None, 1, 0.1), ("c", 12, 30, 1, 0.1), ("d", 8, 30, 1, 0.1),
+        ("e", 0, 50, 1, 0.1), ("f", 999, 999, 9, 0.9),
+    ]  # fmt: skip
+    features = spark.createDataFrame([(c, Decimal(m), *rest) for c, m, *rest in rows], FEATURES)
+    members = [("kmeans", "1" if c in "cde" else "2", c) for c in "abcde"] + [("rfm", "loyal", c) for c in "ab"]
+    profiles = profile_segments(spark.createDataFrame(members, MEMBERS).repartition(3), features, MEASURES)
+    return {(row["segmentation"], row["segment_id"]): row for row in profiles.collect()}
+
+
+def test_sizes_shares_and_means_are_those_worked_by_hand(profiled):
+    assert set(profiled) == {("kmeans", "1"), ("kmeans", "2"), ("rfm", "loyal")}
+    others, spenders = profiled["kmeans", "1"], profiled["kmeans", "2"]
+    assert (others["customers"], others["share"], others["revenue_share"]) == (3, 0.6, pytest.approx(0.2))
+    assert (spenders["customers"], spenders["share"], spenders["revenue_share"]) == (2, 0.4, pytest.approx(0.8))
+    assert others["means"] == pytest.approx(
+        {"monetary": 20 / 3, "recency_days": 110 / 3, "items": 1.0, "return_rate": 0.1}
+    )
+    # the recency of b is not known
+    assert spenders["means"] == pytest.approx({"monetary": 40, "recency_days": 10, "items": 1.0, "return_rate": 0.1})
+
+
+def test_z_is_the_distance_of_the_means_in_deviations_of_everyone_the_furthest_first(profiled):
+    money = math.sqrt((40**2 + 0 + 8**2 + 12**2 + 20**2) / 5)  # 60, 20, 12, 8, 0 around 20
+    recency = math.sqrt((20**2 + 0 + 0 + 20**2) / 4)  # 10, 30, 30, 50 around 30
+    found = [(d["feature"], d["mean"], d["overall"], d["z"]) for d in profiled["kmeans", "2"]["distinctive"]]
+    assert [feature for feature, *_ in found] == ["recency_days", "monetary", "items", "return_rate"]
+    assert found[0][1:] == pytest.approx((10, 30, (10 - 30) / recency))
+    assert found[1][1:] == pytest.approx((40, 20, (40 - 20) / money))
+
+
+def test_a_constant_measure_has_a_z_of_zero(profiled):
+    for segment in ("1", "2"):
+        by_feature = {d["feature"]: d["z"] for d in profiled["kmeans", segment]["distinctive"]}
+        assert (by_feature["items"], by_feature["return_rate"]) == (0.0, 0.0)
+
+
+def test_each_segmentation_is_measured_against_its_own_members(profiled):
+    loyal = profiled["rfm", "loyal"]
+    assert (loyal["share"], loyal["revenue_share"]) == (1.0, 1.0)
+    assert {d["z"] for d in loyal["distinctive"]} == {0.0}
+
+
+def test_nothing_spent_has_no_revenue_share_and_an_unknown_measure_no_mean(spark):
+    rows = [("a", Decimal(0), None, 1, 0.0), ("b", Decimal(0), 5, 3, 0.0)]
+    members = spark.createDataFrame([("kmeans", "1", "a"), ("kmeans", "2", "b")], MEMBERS)
+    found = profile_segments(members, spark.createDataFrame(rows, FEATURES), MEASURES).orderBy("segment_id").collect()
+    assert [row["revenue_share"] for row in found] == [None, None]
+    assert set(found[0]["means"]) == {d["feature"] for d in found[0]["distinctive"]} == set(MEASURES) - {"recency_days"}
+    assert found[1]["means"]["recency_days"] == 5.0
+
+
+def test_names_say_the_two_features_that_stand_out_most_and_are_unique(spark):
+    cases = [
+        ("kmeans", "1", [("recency_days", -1.5), ("monetary", 0.9), ("items", 0.8)], "low recency days, high monetary"),
+        ("kmeans", "2", [("items", 0.25), ("monetary", 0.24)], "high items"),
+        ("kmeans", "3", [("items", -0.24)], "average (3)"),
+        ("kmeans", "4", [("items", 0.0)], "average (4)"),
+        ("bisecting", "1", [("items", 0.1)], "average"),
+        ("rfm", "loyal", [("items", 2.0)], "the faithful"),
+        ("rfm", "lost", [("items", -2.0)], "low items"),
+    ]
+    schema = "segmentation string, segment_id string, distinctive array<struct<feature:string,z:double>>"
+    profiles = spark.createDataFrame([case[:3] for case in cases], schema)
+    named = name_segments(profiles, {"rfm": {"loyal": "the faithful"}}).collect()
+    found = {(row["segmentation"], row["segment_id"]): row["segment_name"] for row in named}
+    assert found == {case[:2]: case[3] for case in cases}
+
+
+@pytest.fixture(scope="module")
+def published(spark):
+    """Features, members and published profiles of customers of every score, and two prospects."""
+    triples = [(r, f, m, 1) for r in range(1, 6) for f in (1, 3, 5) for m in (1, 2, 4, 5)]
+    rows = [
+        {"customer_id": f"c{n:02d}", "r_score": r, "f_score": f, "m_score": m, "frequency": orders,
+         "monetary": Decimal(n), "recency_days": n, "items": n, "rfm_segment": None}
+        for n, (r, f, m, orders) in enumerate([*triples, (1, 1, 1, 0), (1, 1, 1, 0)])
+    ]  # fmt: skip
+    features = Build(spark)("customer_features", *rows).withColumn("rfm_segment", name_segment()).cache()
+    half = features.select(
+        F.lit("bisecting").alias("segmentation"), "customer_id",
+        F.when(F.col("recency_days") < 30, "1").otherwise("2").alias("segment_id"),
+        F.lit(1.5).alias("distance"), F.lit(0.5).alias("confidence"),
+    )  # fmt: skip
+    tree = [
+        (Node("0", None, 0, 62, 1.0, None, (0.0,)), None),
+        (Node("0.1", "0", 1, 30, None, 0, (-1.0,)), "1"),
+        (Node("0.2", "0", 1, 32, None, 1, (1.0,)), "2"),
+    ]
+    whole = half.withColumns({"segmentation": F.lit("kmeans"), "segment_id": F.lit("1")})
+    clusterings = [Segmentation("kmeans", whole, [], [], []), Segmentation("bisecting", half, [], [], tree)]
+    members = segment_by_rfm(features).unionByName(half).unionByName(whole).select(*MEMBER_COLUMNS)
+    profiles = publish_profiles(members, features, ["recency_days", "monetary"], clusterings, SEGMENTS).cache()
+    return features, members, profiles
+
+
+def test_published_profiles_are_the_contracts_and_carry_parents_and_rules(published):
+    _, _, profiles = published
+    rows = {
+        (row["segmentation"], row["segment_id"]): row
+        for row in conform(profiles, contract("segment_profiles")).collect()
+    }
+    assert {segment for kind, segment in rows if kind == "rfm"} == set(SEGMENTS)
+    assert [(rows["rfm", s]["segment_name"], rows["rfm", s]["parent_id"]) for s in SEGMENTS] == [
+        (s, None) for s in SEGMENTS
+    ]
+    found = {key: (row["parent_id"], row["rule"]) for key, row in rows.items() if key[0] != "rfm"}
+    assert found == {("kmeans", "1"): (None, None), ("bisecting", "1"): ("0", None), ("bisecting", "2"): ("0", None)}
+    assert rows["kmeans", "1"]["segment_name"] == "average"
+    assert rows["bisecting", "1"]["segment_name"] == "low items, low monetary"
+
+
+def test_every_published_rule_run_on_customer_features_gives_exactly_the_members(published):
+    features, members, profiles = published
+    rules = {row["segment_id"]: row["rule"] for row in profiles.where("segmentation = 'rfm'").collect()}
+    met = features.select("customer_id", *(F.expr(rule).alias(name) for name, rule in rules.items())).collect()
+    segments = {row["customer_id"]: row["segment_id"] for row in members.where("segmentation = 'rfm'").collect()}
+    for name in rules:
+        expected = {customer for customer, segment in segments.items() if segment == name}
+        assert (name, {row["customer_id"] for row in met if row[name]}) == (name, expected)
+
+
+def test_every_member_is_told_its_segment_and_the_reason(published):
+    _, members, profiles = published
+    rows = conform(explain_members(members, profiles), contract("customer_segments")).collect()
+    assert len(rows) == 3 * 62
+    found = {(row["segmentation"], row["customer_id"]): row for row in rows}
+    champion = found["rfm", "c59"]  # 5, 5, 5
+    assert (champion["segment_id"], champion["segment_name"]) == ("champions", "champions")
+    assert (champion["distance"], champion["reason"]) == (None, f"meets: {SEGMENTS['champions']}")
+    leaf = found["bisecting", "c00"]
+    assert (leaf["segment_name"], leaf["distance"], leaf["confidence"]) == ("low items, low monetary", 1.5, 0.5)
+    assert leaf["reason"] == "the splits of the tree lead to: low items, low monetary"
+    assert found["kmeans", "c59"]["reason"] == "nearest to the centre of: average"

@@ -1,0 +1,179 @@
+"""Who is offered what: ALS on a checkerboard, popularity for newcomers, eligibility, and whole lists."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from lib.recommend.als import fit_als
+from lib.recommend.eligibility import eligible_items
+from lib.recommend.interactions import weigh_interactions
+from lib.recommend.popularity import count_popularity, popularity_scores
+from lib.recommend.recommendations import recommend
+from tests.builders import AS_OF, MOMENT
+
+
+@pytest.fixture
+def small(settings):
+    """Settings of the sample with a small model and no excluded items."""
+
+    def changed(**recommend_keys):
+        wanted = settings.recommend.model_copy(update={"top_n": 3, **recommend_keys})
+        als = settings.als.model_copy(update={"rank": 3, "iterations": 8})
+        items = settings.items.model_copy(update={"exclude": ["NO*"]})
+        return settings.model_copy(update={"recommend": wanted, "als": als, "items": items})
+
+    return changed
+
+
+def checkerboard(size=12):
+    """Customer u has item i where u and i are both even or both odd, but for the pair (u, u): that is what should be offered."""
+    return [(f"c{u:02d}", f"i{i:02d}") for u in range(size) for i in range(size) if (u + i) % 2 == 0 and u != i]
+
+
+def as_events(build, pairs, **keys):
+    return build("events", *({"customer_id": c, "item_id": i, **keys} for c, i in pairs))
+
+
+def catalogue(build, ids):
+    return build("items", *({"item_id": i} for i in sorted(set(ids))))
+
+
+def everyone(build, ids):
+    return build("customers", *({"customer_id": c} for c in sorted(set(ids))))
+
+
+def run(build, small, stage, pairs, customers=None, events=None, items=None, **keys):
+    notes = []
+    offered = recommend(
+        everyone(build, customers or [c for c, _ in pairs]),
+        events if events is not None else as_events(build, pairs),
+        items if items is not None else catalogue(build, [i for _, i in pairs]),
+        AS_OF, small(**keys), stage, notes.append,
+    )  # fmt: skip
+    return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
+
+
+def test_the_missing_square_of_a_checkerboard_comes_first(build, small, stage):
+    rows, _ = run(build, small, stage, checkerboard())
+    first = {row["customer_id"][1:]: row["item_id"][1:] for row in rows if row["rank"] == 1}
+    assert first == {f"{n:02d}": f"{n:02d}" for n in range(12)}
+
+
+def test_nothing_bought_is_offered_and_every_list_is_whole(build, small, stage):
+    pairs = checkerboard()
+    rows, _ = run(build, small, stage, pairs)
+    assert not {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)
+    ranks = {}
+    for row in rows:
+        ranks.setdefault(row["customer_id"], []).append(row["rank"])
+    assert set(map(tuple, ranks.values())) == {(1, 2, 3)}
+    assert len(ranks) == 12
+
+
+def test_what_was_bought_may_be_offered_where_the_setting_says_so(build, small, stage):
+    pairs = checkerboard()
+    rows, _ = run(build, small, stage, pairs, exclude_bought=False)
+    assert {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)
+
+
+def test_customers_without_history_get_what_is_popular_and_it_says_so(build, small, stage):
+    pairs = [("a", "i1"), ("b", "i1"), ("c", "i1"), ("a", "i2"), ("b", "i2"), ("c", "i3")]
+    rows, notes = run(build, small, stage, pairs, customers=["a", "b", "c", "new"])
+    mine = [(row["item_id"], row["model"]) for row in rows if row["customer_id"] == "new"]
+    assert mine == [("i1", "popular"), ("i2", "popular"), ("i3", "popular")]
+    assert "popular" in next(row["reason"] for row in rows if row["customer_id"] == "new")
+    assert notes == ["1 customers without history get what is popular"]
+
+
+def test_ineligible_items_are_offered_to_nobody(build, small, stage):
+    pairs = checkerboard()
+    items = build(
+        "items",
+        *({"item_id": i, "in_stock": i != "i03"} for i in sorted({i for _, i in pairs} - {"i05"})),
+        {"item_id": "i05", "available_until": MOMENT},
+    )
+    rows, _ = run(build, small, stage, [*pairs, ("c00", "NO1"), ("c01", "NO1")], items=items)
+    assert not {row["item_id"] for row in rows} & {"i03", "i05", "NO1"}
+
+
+def test_availability_is_judged_on_the_as_of_date(build):
+    day = timedelta(days=1)
+    as_of = datetime(AS_OF.year, AS_OF.month, AS_OF.day)
+    items = build(
+        "items",
+        {"item_id": "begins_today", "available_from": as_of},
+        {"item_id": "begins_tomorrow", "available_from": as_of + day},
+        {"item_id": "ended_today", "available_until": as_of},
+        {"item_id": "ends_tomorrow", "available_until": as_of + day},
+        {"item_id": "unknown"},
+    )
+    found = {row["item_id"] for row in eligible_items(items, "true", AS_OF).collect()}
+    assert found == {"begins_today", "ends_tomorrow", "unknown"}
+
+
+def test_strength_is_weighted_and_never_below_or_at_nothing(build, small):
+    events = build(
+        "events",
+        {"customer_id": "a", "item_id": "i"},
+        {"customer_id": "a", "item_id": "i", "event_type": "view"},
+        {"customer_id": "a", "item_id": "j", "event_type": "rating", "rating": 4.0},
+        {"customer_id": "a", "item_id": "k", "event_type": "hate"},
+        {"customer_id": None, "item_id": "i"},
+        {"customer_id": "b", "item_id": None},
+        {"customer_id": "b", "item_id": "NO1"},
+    )
+    weights = {"purchase": 1.0, "view": 0.1, "rating": 1.0, "hate": -2.0}
+    goods = build.frame("item_id string", ("i",), ("j",), ("k",))
+    rows = weigh_interactions(events, goods, small(weights=weights).recommend).collect()
+    assert {(r["customer_id"], r["item_id"]): round(r["strength"], 9) for r in rows} == {
+        ("a", "i"): 1.1,
+        ("a", "j"): 4.0,
+    }
+
+
+def test_popularity_counts_buyers_recent_ones_first(build):
+    old = MOMENT - timedelta(days=300)
+    events = build(
+        "events",
+        *({"customer_id": c, "item_id": "recent"} for c in "aab"),
+        *({"customer_id": c, "item_id": "old", "event_time": old} for c in "abcd"),
+        {"customer_id": None, "order_id": "o1", "item_id": "anonymous"},
+        {"customer_id": "z", "item_id": "timeless", "event_time": None},
+    )
+    counted = count_popularity(events, AS_OF, 90)
+    rows = {r["item_id"]: (r["recent_buyers"], r["buyers"]) for r in counted.collect()}
+    assert rows == {"recent": (2, 2), "old": (0, 4), "anonymous": (1, 1), "timeless": (1, 1)}
+    scores = {r["item_id"]: r["score"] for r in popularity_scores(counted).collect()}
+    assert scores["recent"] > scores["anonymous"] == scores["timeless"] > scores["old"] > 0
+
+
+def test_factors_do_not_depend_on_how_the_rows_were_partitioned(build, small, stage):
+    rows = build.frame("customer_id string, item_id string, strength double", *((c, i, 1.0) for c, i in checkerboard()))
+    found = []
+    for parts in (1, 5):
+        factors = fit_als(rows.repartition(parts), small().als, 2, 7, stage)
+        found.append({r["customer_id"]: r["vector"] for r in factors.customers.collect()})
+    assert found[0].keys() == found[1].keys()
+    for customer, vector in found[0].items():
+        assert vector == pytest.approx(found[1][customer], abs=1e-4)
+
+
+@pytest.mark.parametrize("pairs", [[("a", "i")], [("a", "i"), ("b", "i")], [("a", "i"), ("a", "j")]])
+def test_one_customer_or_one_item_is_no_failure(build, small, stage, pairs):
+    rows, _ = run(build, small, stage, pairs)
+    assert not {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)
+
+
+def test_odd_ids_stay_themselves(build, small, stage):
+    pairs = [("o'neil", 'i"1'), ("o'neil", "😀"), ("née", 'i"1'), ("née", "x\\y"), ("né", "😀"), ("né", "x\\y")]
+    rows, _ = run(build, small, stage, pairs)
+    assert {row["customer_id"]: row["item_id"] for row in rows if row["rank"] == 1} == {
+        "o'neil": "x\\y", "née": "😀", "né": 'i"1',
+    }  # fmt: skip
+
+
+def test_without_a_single_event_there_is_nothing_to_offer(build, small, stage):
+    rows, _ = run(build, small, stage, [], customers=["a"], events=build("events"), items=build("items"))
+    assert rows == []

@@ -1,0 +1,252 @@
+"""How rows get into Delta tables, and how one commit publishes a refresh. Real tables, as few as will do."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from lib.runtime.checks import check_ingest, check_table
+from lib.runtime.errors import Busy, WrongInput
+from lib.runtime.release import Release, Releases, current_rows
+from lib.runtime.store import Store
+from lib.runtime.views import SCHEMA, create_views
+
+TABLE = "rfm_cut_points"
+AS_OF = "2024-02-01"
+LATER = date(2024, 3, 1)
+
+
+@pytest.fixture
+def cut_points(build):
+    """A row of rfm_cut_points per score."""
+
+    def make(*scores: int):
+        return build(TABLE, *({"measure": "frequency", "score": score} for score in scores))
+
+    return make
+
+
+@pytest.fixture
+def scores(store):
+    """The scores that one refresh holds."""
+    return lambda refresh_id: sorted(row["score"] for row in store.read_refresh(TABLE, refresh_id).collect())
+
+
+@pytest.fixture
+def published(store, cut_points):
+    """A warehouse whose current release is number 1, refresh `a`."""
+    store.write_refresh(TABLE, cut_points(1, 2), "a", AS_OF)
+    Releases(store).publish("a", date(2024, 2, 1), {TABLE: "a"}, {TABLE: 2}, {"events": 7}, [("check", True, "fine")])
+    return store
+
+
+@pytest.fixture
+def views(spark):
+    """The views of a test go with it, and so does its place in their schema."""
+    yield create_views
+    spark.sql("USE default")
+    spark.sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+def rows(df) -> list[tuple]:
+    return sorted(map(tuple, df.collect()))
+
+
+# --- rows of a refresh
+
+
+def test_a_refresh_replaces_its_own_rows_and_no_others(store, cut_points, scores):
+    store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
+    first = store.write_refresh(TABLE, cut_points(1, 2, 3), "b", AS_OF)
+    again = store.write_refresh(TABLE, cut_points(4, 5), "b", AS_OF)
+    assert (first.rows, again.rows, again.version) == (3, 2, first.version + 1)
+    assert (scores("a"), scores("b")) == ([1], [4, 5])
+    assert {row["as_of"] for row in store.read(TABLE).collect()} == {date(2024, 2, 1)}
+
+
+def test_a_refresh_may_have_no_rows(store, cut_points, scores):
+    store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
+    assert store.write_refresh(TABLE, cut_points(1).limit(0), "a", AS_OF).rows == 0
+    assert scores("a") == []
+
+
+def test_refreshes_that_no_one_keeps_are_dropped(store, cut_points, scores):
+    for refresh_id in ("a", "b", "it's"):
+        store.write_refresh(TABLE, cut_points(1), refresh_id, AS_OF)
+    store.drop_refreshes(TABLE, ["b"])
+    assert (scores("a"), scores("b"), scores("it's")) == ([], [1], [])
+    version = store.version(TABLE)
+    store.drop_refreshes(TABLE, ["a", "b"])
+    assert store.version(TABLE) == version, "nothing to drop, nothing written"
+
+
+def test_a_check_finds_a_key_that_is_not_unique(store, cut_points):
+    store.write_refresh(TABLE, cut_points(1, 2), "a", AS_OF)
+    store.write_refresh(TABLE, cut_points(1, 2, 2), "b", AS_OF)
+    assert check_table(store, TABLE, "a") == (f"{TABLE}: measure, score is unique", True, "2 rows, 2 keys")
+    assert check_table(store, TABLE, "b")[1:] == (False, "3 rows, 2 keys")
+    assert check_table(store, TABLE, "c")[1:] == (True, "0 rows, 0 keys")
+
+
+# --- rows of ingest
+
+
+def test_a_batch_replaces_itself_and_a_withdrawn_source_goes(store, build):
+    def events(*ids_of_batches):
+        return build("events", *({"event_id": i, "batch_id": b, "source": s} for i, b, s in ids_of_batches))
+
+    def held():
+        return sorted(row["event_id"] for row in store.read("events").collect())
+
+    store.write_batches("events", events(("1", "a", "shop"), ("2", "a", "shop"), ("3", "b", "web")), ["a", "b"], [])
+    store.write_batches("events", events(("4", "a", "shop")), ["a"], [])
+    assert held() == ["3", "4"]
+    store.write_batches("events", events(("5", "c", "shop")), ["c"], [])
+    assert held() == ["3", "4", "5"]
+    written = store.write_batches("events", events(("6", "d", "shop")), ["d"], ["shop"])
+    assert held() == ["3", "6"]
+    assert written.version == store.version("events")
+    assert store.read("events", written.version - 1).count() == 3, "an earlier version can still be read"
+
+
+def test_counts_of_ingest_close_over_accepted_and_withdrawn_events(store, build):
+    def batch(name, accepted, withdrawn=0, maps_events=True):
+        return {"batch_id": name, "rows_read": accepted, "rows_accepted": accepted, "rows_duplicate": 0,
+                "rows_quarantined": 0, "rows_withdrawn": withdrawn, "maps_events": maps_events}  # fmt: skip
+
+    batches = build("ingest_batches", batch("a", 3), batch("b", 2, withdrawn=3), batch("c", 9, maps_events=False))
+    store.write_batches("ingest_batches", batches, ["a", "b", "c"], [])
+    store.write_batches("events", build("events", {}, {}), ["x"], [])
+    assert check_ingest(store, {})[1:] == (True, "2 accepted, 2 events")
+    store.write_batches("events", build("events", {"event_id": "more", "batch_id": "d"}), ["d"], [])
+    assert check_ingest(store, {})[1:] == (False, "2 accepted, 3 events")
+
+
+def test_a_snapshot_keeps_its_version_while_its_rows_are_equal(store, build):
+    def items(*titles):
+        named = ({"item_id": str(n), "title": t, "attributes": {"a": t, "b": "x"}} for n, t in titles)
+        return build("items", *named)
+
+    first = store.write_snapshot("items", items((1, "cup"), (2, None), (3, "jar")))
+    same = store.write_snapshot("items", items((3, "jar"), (1, "cup"), (2, None)).repartition(2))
+    assert same == first
+    changed = store.write_snapshot("items", items((1, "cup"), (2, "pot"), (3, "jar")))
+    assert changed.version > first.version
+    fewer = store.write_snapshot("items", items((1, "cup")))
+    assert (fewer.rows, store.read("items").count()) == (1, 1)
+
+
+def test_a_snapshot_of_other_rows_is_written_however_like_they_are(store, build):
+    alike = [
+        [{"title": "a", "brand": None}],
+        [{"title": None, "brand": "a"}],
+        [{"title": None, "brand": "a"}] * 2,
+        [{"tags": []}],
+        [{"tags": None}],
+        [{"attributes": {}}],
+        [{"attributes": {"a": None}}],
+    ]
+    frames = [build("items", *({"item_id": "i", **row} for row in rows)) for rows in alike]
+    versions = [store.write_snapshot("items", frame).version for frame in frames]
+    assert sorted(set(versions)) == versions
+
+
+def test_a_run_is_recorded_once_per_refresh_and_job(store, build):
+    def put(refresh_id, job, status):
+        store.put_run(build("runs", {"refresh_id": refresh_id, "job": job, "status": status}), refresh_id, job)
+
+    for run in (("r", "mine", "failed"), ("r", "mine", "succeeded"), ("r", "it's", "failed"), ("s", "mine", "failed")):
+        put(*run)
+    held = store.read("runs").select("refresh_id", "job", "status")
+    assert rows(held) == [("r", "it's", "failed"), ("r", "mine", "succeeded"), ("s", "mine", "failed")]
+
+
+def test_a_table_that_is_not_there_is_empty_and_can_be_asked_for(store):
+    assert rows(store.read("customers")) == []
+    assert store.read("customers").columns[0] == "customer_id"
+    with pytest.raises(WrongInput, match=r"there is no table customers yet; run it first"):
+        store.require("customers", "run it first")
+
+
+# --- releases
+
+
+def test_releases_count_up_and_the_highest_is_current(published, cut_points, scores):
+    releases = Releases(published)
+    assert (releases.current.release, releases.current.refresh_id, releases.current.tables) == (1, "a", {TABLE: "a"})
+    published.write_refresh(TABLE, cut_points(3), "b", LATER.isoformat())
+    second = releases.publish("b", LATER, {TABLE: "b"}, {TABLE: 1}, {"events": 8}, [])
+    assert second.release == 2
+    assert releases.current == second == Releases(published).current, "kept in step, and the same when read"
+    assert rows(current_rows(published, releases.current, TABLE).select("score")) == [(3,)]
+    row = published.read("releases").where("release = 2").head()
+    assert (row["base_refresh_id"], row["kind"], row["inputs"]) == ("a", "refresh", {"events": 8})
+    assert scores("a") == [1, 2], "the rows of the first release are still there"
+
+
+@pytest.fixture
+def released(store):
+    """The releases of a warehouse, newest first, without the tables."""
+
+    def make(*all_of_them: Release) -> Releases:
+        releases = Releases(store)
+        releases.all = list(all_of_them)
+        return releases
+
+    return make
+
+
+def release(number: int, refresh_id: str, as_of: str = AS_OF, kind: str = "refresh", **tables: str) -> Release:
+    return Release(number, refresh_id, kind, date.fromisoformat(as_of), tables, {})
+
+
+def test_the_base_is_the_newest_refresh_of_an_earlier_as_of(released):
+    releases = released(
+        release(4, "d", "2024-02-15", kind="backfill"), release(3, "c", "2024-03-01"),
+        release(2, "b", "2024-03-01"), release(1, "a", "2024-02-01"),
+    )  # fmt: skip
+    assert releases.base(date(2024, 2, 1)) is None
+    assert releases.base(date(2024, 3, 1)).refresh_id == "a"
+    assert releases.base(date(2024, 3, 2)).refresh_id == "c"
+
+
+def test_the_newest_releases_keep_the_refreshes_that_they_name(released):
+    releases = released(release(3, "c", x="b", y="c"), release(2, "b", x="b", y="b"), release(1, "a", x="a"))
+    assert releases.kept_refreshes(1) == {"x": {"b"}, "y": {"c"}}
+    assert releases.kept_refreshes(2) == {"x": {"b"}, "y": {"b", "c"}}
+    assert releases.kept_refreshes(9) == {"x": {"a", "b"}, "y": {"b", "c"}}
+
+
+def test_a_backfill_neither_becomes_current_nor_drives_the_current_release_out(released):
+    backfills = [release(number, "old", "2023-01-01", kind="backfill", x="old") for number in (3, 2)]
+    releases = released(*backfills, release(1, "a", x="a"))
+    assert releases.current.refresh_id == "a"
+    assert "a" in releases.kept_refreshes(2)["x"]
+
+
+def test_who_lost_its_turn_publishes_nothing(spark, published):
+    late = Releases(published)
+    Releases(Store(spark, published.root)).publish("b", LATER, {TABLE: "b"}, {TABLE: 1}, {}, [])
+    with pytest.raises(Busy, match="another run published release 2 first; nothing was published"):
+        late.publish("c", LATER, {TABLE: "c"}, {TABLE: 1}, {}, [])
+    assert rows(published.read("releases").select("release", "refresh_id")) == [(1, "a"), (2, "b")]
+    assert Releases(published).current.refresh_id == "b"
+    assert late.current.refresh_id == "a", "it does not believe to have published"
+
+
+# --- views
+
+
+def test_views_show_the_release_they_were_made_at(spark, published, cut_points, views):
+    assert views(published) == [TABLE, "releases"]
+    published.write_refresh(TABLE, cut_points(9), "b", LATER.isoformat())
+    Releases(published).publish("b", LATER, {TABLE: "b"}, {TABLE: 1}, {}, [])
+    assert rows(spark.sql(f"SELECT score, refresh_id FROM {TABLE}")) == [(1, "a"), (2, "a")]
+    assert views(published, f"SELECT 1 FROM {TABLE}") == [TABLE]
+    assert rows(spark.sql(f"SELECT score, refresh_id FROM {TABLE}")) == [(9, "b")]
+
+
+def test_a_table_of_no_release_has_no_view(store, cut_points, views):
+    store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
+    assert views(store) == []
