@@ -116,8 +116,6 @@ jars=$jars${more_jars#,}
 # --- run it
 if [[ $job == test ]]; then
   export PYTHONPATH=$PWD:$spark_python
-  # many small queries: the optimising compiler would take more time than it saves
-  export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 $SPARK_SUBMIT_OPTS"
   export PYSPARK_SUBMIT_ARGS="--driver-memory 3g ${submit[*]-} ${jars:+--jars ${jars%,}} pyspark-shell"
   exec "$PYSPARK_PYTHON" -m pytest "$@"
 fi

@@ -55,11 +55,11 @@ class Shop:
         return path
 
     def refresh(self, toml: str, as_of: date | None = None, only: str | None = None) -> Release | None:
-        """Refresh with these settings; {folder} in them is the shop's."""
+        """Refresh with these settings; {folder} in them is the shop's. `only`: the jobs to run, where a test needs no others."""
         settings = self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
         quick = self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
         jobs = all_jobs()
-        chosen = [job for job in jobs if only in (None, job.name)]
+        chosen = [job for job in jobs if only is None or job.name in only.split()]
         return Pipeline(self.spark, load([str(quick), str(settings)]), jobs).refresh(chosen, as_of)
 
     def table(self, name: str) -> DataFrame:

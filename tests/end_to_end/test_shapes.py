@@ -25,6 +25,7 @@ unit_price = "price"
 min_support = 0.2
 """
 
+FEATURES = "ingest_events build_features"
 HEADER = "who,day,order,thing,price\n"
 
 
@@ -101,7 +102,8 @@ item_id = "thing"
 
 def test_customers_without_events(shop):
     shop.write("people.csv", "CustomerID,Gender,Age\n" + "".join(f"{n},{'FM'[n % 2]},{20 + n}\n" for n in range(5)))
-    shop.refresh("""
+    shop.refresh(
+        """
 [sources.mall]
 path = "{folder}/people.csv"
 format = "csv"
@@ -110,7 +112,9 @@ customer_id = "CustomerID"
 gender = "Gender"
 birth_year = "2024 - Age"
 attributes = { age = "Age" }
-""")
+""",
+        only=f"{FEATURES} segment_customers",
+    )
     assert shop.batch("mall") == (5, 5, 0, 0)
     assert ("3", "M", 2001) in shop.rows("customers", "customer_id", "gender", "birth_year")
     assert set(shop.rows("customer_features", "rfm_segment", "frequency")) == {("prospects", 0)}
@@ -137,6 +141,7 @@ event_type = "if(Y = 1, 'offer_redeemed', 'offer_sent')"
 properties = { destination = "destination", weather = "weather" }
 """,
         as_of=date(2024, 1, 1),
+        only="ingest_events mine_rules",
     )
     assert shop.batch("coupons") == (32, 16, 16, 0)
     assert shop.table("events").where("event_time IS NULL AND properties['weather'] = 'sunny'").count() == 8
@@ -145,15 +150,15 @@ properties = { destination = "destination", weather = "weather" }
 
 def test_a_shop_grows_repeats_itself_and_changes_its_mapping(shop):
     shop.write("orders.csv", orders())
-    first = shop.refresh(ORDERS)
+    first = shop.refresh(ORDERS, only=FEATURES)
     assert first.as_of == date(2024, 3, 5)
 
-    again = shop.refresh(ORDERS)
+    again = shop.refresh(ORDERS, only=FEATURES)
     assert again.release == first.release, "nothing changed, so nothing is published"
 
     grown = orders() + "c9,05/03/2024,o9,a,2.00\nc9,05/03/2024,o9,a,2.00\n"
     shop.write("orders.csv", grown)
-    second = shop.refresh(ORDERS)
+    second = shop.refresh(ORDERS, only=FEATURES)
     assert (second.release, second.as_of) == (first.release + 1, date(2024, 3, 6))
     newest = shop.store.read("ingest_batches").orderBy("rows_read", ascending=False).head()
     old = len(orders().splitlines()) - 1
@@ -161,18 +166,18 @@ def test_a_shop_grows_repeats_itself_and_changes_its_mapping(shop):
     assert ("c9", 1) in shop.rows("customer_features", "customer_id", "frequency")
 
     remapped = ORDERS.replace("order_id =", "channel = \"'web'\"\norder_id =")
-    shop.refresh(remapped)
+    shop.refresh(remapped, only=FEATURES)
     taken_back = shop.store.read("ingest_batches").agg({"rows_withdrawn": "sum"}).head()[0]
     assert taken_back == old + 1
     assert shop.rows("events", "channel") == [("web",)] * (old + 1)
 
-    kept = {row["refresh_id"] for row in shop.store.read("recommendations").select("refresh_id").distinct().collect()}
+    kept = {row["refresh_id"] for row in shop.store.read("customer_features").select("refresh_id").distinct().collect()}
     assert len(kept) == 2, "only the kept releases' rows are left"
 
 
 def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys):
     shop.write("orders.csv", orders())
-    before = shop.refresh(ORDERS)
+    before = shop.refresh(ORDERS, only=f"{FEATURES} segment_customers")
     changed = ORDERS + "[features]\norder_types = ['purchase', 'subscription']\n[segments.bisecting]\nleaves = 2\n"
     capsys.readouterr()
     after = shop.refresh(changed, only="segment_customers")
