@@ -5,7 +5,7 @@ In: events, items. Out: frequent_itemsets, association_rules.
 
 from lib.events.orders import with_baskets
 from lib.methods.frames import arrange, present_or_all
-from lib.rules.association import find_itemsets, find_rules
+from lib.rules.association import describe_floor, find_itemsets, find_rules
 from lib.rules.baskets import make_baskets
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -19,13 +19,11 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         run.note(f"no event is of a type in rules.event_types: baskets are made of all types, {', '.join(types)}")
     made = make_baskets(events, inputs["items"], types, settings.items.is_goods)
     baskets = run.stage(arrange(made, "basket_id", settings.fit.partitions), "baskets")
-    orders = baskets.count()
-    found = find_itemsets(baskets, wanted.min_support, wanted.max_length, settings.fit.partitions)
-    itemsets = run.stage(found, "itemsets")
-    run.note(f"{orders:,} orders, itemsets in at least {wanted.min_support:.2%} of them")
+    found = find_itemsets(baskets, wanted, settings.fit.partitions, run.stage)
+    run.note(describe_floor(found, wanted))
     return {
-        "frequent_itemsets": itemsets,
-        "association_rules": find_rules(itemsets, wanted.min_confidence, orders),
+        "frequent_itemsets": found.rows,
+        "association_rules": find_rules(found.rows, wanted.min_confidence, found.orders),
     }
 
 

@@ -3,18 +3,25 @@
 For a rule X → y over n orders with counts c: support = c(X∪y)/n, confidence = c(X∪y)/c(X), lift = confidence/(c(y)/n),
 leverage = support - c(X)c(y)/n², conviction = (1 - c(y)/n)/(1 - confidence), Kulczynski = (c(X∪y)/c(X) + c(X∪y)/c(y))/2, imbalance ratio =
 |c(X) - c(y)|/(c(X) + c(y) - c(X∪y)). Sources: Agrawal and Srikant 1994; Han, Pei and Yin 2000; Brin et al. 1997; Wu, Chen and Han 2010.
-MLlib has no greatest length: longer itemsets are cut from its result.
+MLlib has no greatest length: longer itemsets are cut from its result. A few dozen items that come together in some orders have more common
+subsets than can be counted; so no more than a budget of itemsets is ever asked for, and where there are more, the support floor is raised.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from lib.settings.sections import Rules
+
+Stage = Callable[[DataFrame, str], DataFrame]
 
 SCOPE_ALL = "all"
 
@@ -28,27 +35,69 @@ class BasketTooLong(ValueError):
     """A basket with more frequent items than FPGrowth's recursion has stack for: it would end the JVM."""
 
 
-def find_itemsets(baskets: DataFrame, min_support: float, max_length: int, partitions: int) -> DataFrame:
-    """Rows of frequent_itemsets over `baskets` (items array<string> of different items): at least ceil(min_support · n) orders.
+RAISE = 1.25
+"""A support floor that gives too many itemsets is raised by this factor, until it doesn't."""
 
+
+@dataclass(frozen=True)
+class Itemsets:
+    """Rows of frequent_itemsets, and the floor they were mined at."""
+
+    rows: DataFrame
+    orders: int
+    """Baskets that were mined."""
+    least: int
+    """Orders that hold an itemset, at least."""
+    wanted: int
+    """The same as the settings ask for: lower than `least` where that gives too many."""
+
+
+def find_itemsets(baskets: DataFrame, settings: Rules, partitions: int, stage: Stage) -> Itemsets:
+    """Itemsets in at least ceil(min_support · n) of n `baskets` (items array<string> of different items).
+
+    Where these are more than `max_itemsets`, of any length, the lowest floor of the series wanted · 1.25ⁱ that gives no more.
     Raises BasketTooLong with the figure and the remedy.
     """
     orders = baskets.count()
     if orders == 0:
         nothing = "scope string, items array<string>, size int, orders bigint, support double"
-        return baskets.sparkSession.createDataFrame([], nothing)
-    least = least_orders(min_support, orders)
+        return Itemsets(baskets.sparkSession.createDataFrame([], nothing), 0, 0, 0)
+    wanted = least = least_orders(settings.min_support, orders)
+    while True:
+        mined = stage(_mine(baskets, least, orders, settings.max_itemsets + 1, partitions), f"mined_{least}")
+        if mined.count() <= settings.max_itemsets:
+            return Itemsets(_as_rows(mined, orders, settings.max_length), orders, least, wanted)
+        least = math.ceil(least * RAISE)
+
+
+def _mine(baskets: DataFrame, least: int, orders: int, limit: int, partitions: int) -> DataFrame:
+    """Itemsets in at least `least` orders: all, or `limit` of them. FPGrowth makes them one by one, so a task that has its limit ends."""
     frequent = _only_frequent(baskets, least)
     _check_depth(frequent)
     # FPGrowth asks for ceil(minSupport · n) orders, baskets left empty among the n: half an order below is `least` however it rounds
-    model = FPGrowth(itemsCol="items", minSupport=(least - 0.5) / orders, numPartitions=partitions).fit(frequent)
-    found = model.freqItemsets.where(F.size("items") <= max_length)
-    return found.select(
+    share = min(1.0, (least - 0.5) / orders)
+    model = FPGrowth(itemsCol="items", minSupport=share, numPartitions=partitions).fit(frequent)
+    return model.freqItemsets.limit(limit)
+
+
+def _as_rows(mined: DataFrame, orders: int, max_length: int) -> DataFrame:
+    return mined.where(F.size("items") <= max_length).select(
         F.lit(SCOPE_ALL).alias("scope"),
         F.array_sort("items").alias("items"),
         F.size("items").alias("size"),
         F.col("freq").alias("orders"),
         (F.col("freq") / F.lit(float(orders))).alias("support"),
+    )
+
+
+def describe_floor(found: Itemsets, settings: Rules) -> str:
+    """What was mined, in a sentence."""
+    mined = f"{found.orders:,} orders, itemsets in at least {found.least:,} of them"
+    if found.least == found.wanted:
+        return mined
+    return (
+        f"{mined}: rules.min_support = {settings.min_support} asks for {found.wanted:,}, which gives more than "
+        f"rules.max_itemsets = {settings.max_itemsets:,} itemsets"
     )
 
 

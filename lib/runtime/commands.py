@@ -87,7 +87,7 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
             return actions.show_plan(spark, settings, jobs, arguments.as_of)
         check_packages(spark)
         chosen = jobs if arguments.command == "refresh" else [job for job in jobs if job.name == arguments.command]
-        return actions.refresh(spark, settings, jobs, chosen, arguments.as_of)
+        return actions.refresh(spark, settings, jobs, chosen, getattr(arguments, "as_of", None))  # an ingest has none
     finally:
         spark.stop()
 

@@ -11,10 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from lib.segments.centres import Centre
 from lib.settings.sections import Bisecting
+
+AWAY = 8.0
+"""Added to every coordinate for the fit. MLlib's first two centres of a split are the parent's ± 1e-4 of its length: at the origin, where
+standardised vectors have their mean, they would be one and nothing be split. Distances are the same everywhere."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +37,26 @@ class Node:
 
 
 def fit_bisecting(points: DataFrame, settings: Bisecting, seed: int) -> BisectingKMeansModel:
-    """The fitted tree. `points` has `features`."""
+    """The fitted tree, of the points moved by AWAY. `points` has `vector`."""
     # MLlib takes a share only below 1, and a number from 1 on as that many rows
     smallest = min(max(settings.min_share, 1e-12), 1.0 - 1e-12)
     algorithm = BisectingKMeans(
         k=settings.leaves, maxIter=settings.max_iterations, seed=seed, minDivisibleClusterSize=smallest
     )
-    return algorithm.fit(points)
+    return algorithm.fit(_away(points))
 
 
 def assign_leaves(points: DataFrame, model: BisectingKMeansModel) -> DataFrame:
     """Add `cluster`, the leaf that each customer is in."""
-    return model.setPredictionCol("cluster").transform(points)
+    return model.setPredictionCol("cluster").transform(_away(points))
+
+
+def _away(points: DataFrame) -> DataFrame:
+    return points.withColumn("features", array_to_vector(F.transform("vector", lambda value: value + AWAY)))
 
 
 def read_tree(model: BisectingKMeansModel) -> list[Node]:
-    """The nodes from the root down, children after their parent."""
+    """The nodes from the root down, children after their parent, their centres where the points were."""
     java: Any = model._java_obj
     # Scala's name of a private value, as the JVM knows it
     parent_model = getattr(java, f"{java.getClass().getName().replace('.', '$')}$$parentModel")
@@ -66,7 +76,7 @@ def _walk(java: Any, node_id: str, parent_id: str | None, depth: int, nodes: lis
             int(java.size()),
             gain,
             None if children else int(java.index()),
-            tuple(float(v) for v in java.center().toArray()),
+            tuple(float(v) - AWAY for v in java.center().toArray()),
         )
     )
     for number, child in enumerate(children, start=1):

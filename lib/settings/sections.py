@@ -180,6 +180,8 @@ class Rules(Section):
     """Least share of the antecedent's orders that hold the consequent."""
     max_length: Annotated[int, Field(ge=2)]
     """Most items of both sides together."""
+    max_itemsets: Count
+    """Most itemsets, of any length, that are mined: where there are more, the support floor is raised."""
 
 
 class Recommend(Section):

@@ -11,9 +11,10 @@ from mlxtend.frequent_patterns import association_rules, fpgrowth
 
 from lib.events.orders import with_baskets
 from lib.rules import association
-from lib.rules.association import BasketTooLong, find_itemsets, find_rules
+from lib.rules.association import BasketTooLong, describe_floor, find_itemsets, find_rules
 from lib.rules.baskets import make_baskets
 from lib.runtime.store import conform
+from lib.settings import load
 from lib.settings.sections import Items
 from lib.tables import contract
 
@@ -24,6 +25,16 @@ MEASURES = ["support", "confidence", "lift", "leverage", "conviction", "kulczyns
 def baskets_of(spark, orders):
     rows = [(f"o{n:04d}", list(items)) for n, items in enumerate(orders)]
     return spark.createDataFrame(rows, "basket_id string, items array<string>")
+
+
+def as_it_is(df, name):
+    """A stage that writes nothing."""
+    return df.cache()
+
+
+def mine(baskets, min_support, max_length):
+    settings = load().rules.model_copy(update={"min_support": min_support, "max_length": max_length})
+    return find_itemsets(baskets, settings, 2, as_it_is).rows
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +60,7 @@ def random_baskets(spark, random_orders):
 def test_itemsets_and_rules_are_mlxtends(random_orders, random_baskets, min_support, min_confidence, max_length):
     names, held = random_orders
     theirs = fpgrowth(pd.DataFrame(held, columns=names), min_support, use_colnames=True, max_len=max_length)
-    ours = conform(find_itemsets(random_baskets, min_support, max_length, 2), contract("frequent_itemsets")).cache()
+    ours = conform(mine(random_baskets, min_support, max_length), contract("frequent_itemsets")).cache()
     rows = ours.collect()
     found = {tuple(row["items"]): (row["size"], row["orders"], row["support"]) for row in rows}
     expected = {
@@ -120,35 +131,57 @@ def test_a_rule_needs_the_least_confidence_and_a_certain_one_has_no_conviction(s
 def test_an_itemset_in_exactly_the_least_share_of_the_orders_is_frequent(spark):
     # 0.07 * 100 is 7.000000000000001 in doubles
     orders = [["tea"]] * 7 + [["salt"]] * 6 + [["milk"]] * 87
-    found = find_itemsets(baskets_of(spark, orders), 0.07, 3, 2).collect()
+    found = mine(baskets_of(spark, orders), 0.07, 3).collect()
     assert {tuple(row["items"]): row["orders"] for row in found} == {("tea",): 7, ("milk",): 87}
 
 
 def test_longer_itemsets_are_left_out(spark):
-    found = find_itemsets(baskets_of(spark, [["a", "b", "c"], ["c", "b", "a"]]), 1.0, 2, 2).collect()
+    found = mine(baskets_of(spark, [["a", "b", "c"], ["c", "b", "a"]]), 1.0, 2).collect()
     assert sorted(tuple(row["items"]) for row in found) == [("a",), ("a", "b"), ("a", "c"), ("b",), ("b", "c"), ("c",)]
 
 
 def test_orders_of_one_item_have_itemsets_but_no_rules(spark):
-    itemsets = find_itemsets(baskets_of(spark, [["a"], ["a"], ["b"]]), 0.1, 3, 2).cache()
+    itemsets = mine(baskets_of(spark, [["a"], ["a"], ["b"]]), 0.1, 3).cache()
     assert {tuple(row["items"]): row["orders"] for row in itemsets.collect()} == {("a",): 2, ("b",): 1}
     assert find_rules(itemsets, 0.0, 3).collect() == []
 
 
 def test_no_orders_have_neither_itemsets_nor_rules(spark):
-    itemsets = conform(find_itemsets(baskets_of(spark, []), 0.1, 3, 2), contract("frequent_itemsets"))
+    itemsets = conform(mine(baskets_of(spark, []), 0.1, 3), contract("frequent_itemsets"))
     assert itemsets.collect() == []
     assert conform(find_rules(itemsets, 0.0, 0), contract("association_rules")).collect() == []
 
 
 def test_where_no_item_is_frequent_nothing_is_found(spark):
-    assert find_itemsets(baskets_of(spark, [["a"], ["b"], ["c"]]), 0.9, 3, 2).collect() == []
+    assert mine(baskets_of(spark, [["a"], ["b"], ["c"]]), 0.9, 3).collect() == []
+
+
+def test_a_support_floor_with_too_many_itemsets_is_raised_until_they_are_few_enough(spark):
+    # 2 orders share 60 items, and so more subsets than could ever be counted; a and b are in 20 orders
+    shared = [f"i{n:02d}" for n in range(60)]
+    baskets = baskets_of(spark, [["a", "b", *shared], ["a", "b", *shared]] + [["a", "b"]] * 18)
+    settings = load().rules.model_copy(update={"min_support": 0.1, "max_itemsets": 100})
+    found = find_itemsets(baskets, settings, 2, as_it_is)
+    assert (found.orders, found.wanted, found.least) == (20, 2, 3)
+    assert {tuple(row["items"]): row["orders"] for row in found.rows.collect()} == {
+        ("a",): 20, ("b",): 20, ("a", "b"): 20,
+    }  # fmt: skip
+    assert "20 orders, itemsets in at least 3 of them: rules.min_support = 0.1 asks for 2" in describe_floor(
+        found, settings
+    )
+
+
+@pytest.mark.parametrize(("budget", "least"), [(6, 2), (7, 1)])
+def test_a_budget_is_the_most_itemsets_there_may_be(spark, budget, least):
+    settings = load().rules.model_copy(update={"min_support": 0.5, "max_itemsets": budget})
+    found = find_itemsets(baskets_of(spark, [["a", "b", "c"], ["a", "d"]]).limit(1), settings, 2, as_it_is)
+    assert (found.wanted, found.least) == (1, least)
 
 
 def test_more_frequent_items_in_an_order_than_the_stack_holds_are_refused_with_the_figure(spark, monkeypatch):
     monkeypatch.setattr(association, "_stack_bytes", lambda _: 2**20 // 500 * 3)  # 2 items
     with pytest.raises(BasketTooLong) as raised:
-        find_itemsets(baskets_of(spark, [["a", "b", "c"], ["a", "b", "c"]]), 0.6, 3, 2)
+        mine(baskets_of(spark, [["a", "b", "c"], ["a", "b", "c"]]), 0.6, 3)
     assert "an order holds 3 different frequent items" in str(raised.value)
     assert "stack for 2:" in str(raised.value)
     assert "-Xss256m" in str(raised.value)
@@ -156,7 +189,7 @@ def test_more_frequent_items_in_an_order_than_the_stack_holds_are_refused_with_t
 
 def test_only_frequent_items_count_towards_the_stack(spark, monkeypatch):
     monkeypatch.setattr(association, "_stack_bytes", lambda _: 2**20 // 500 * 3)
-    found = find_itemsets(baskets_of(spark, [["a", "b", "x", "y", "z"], ["a", "b"]]), 1.0, 3, 2).collect()
+    found = mine(baskets_of(spark, [["a", "b", "x", "y", "z"], ["a", "b"]]), 1.0, 3).collect()
     assert sorted(tuple(row["items"]) for row in found) == [("a",), ("a", "b"), ("b",)]
 
 

@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from jobs import all_jobs
-from lib.runtime import commands
+from lib.runtime import actions, commands, session
 from lib.tables import TABLES
 
 HOME = Path(__file__).resolve().parents[2]
@@ -100,6 +101,20 @@ def test_the_usage_line_is_one_that_can_be_typed(main):
     usages = {command: " ".join(main(command, "--help")[1].partition("\n\n")[0].split()) for command in COMMANDS}
     start = "usage: ./spark-submit.sh [spark-submit options]"
     assert not {command: usage for command, usage in usages.items() if not usage.startswith(f"{start} {command} [")}
+
+
+@pytest.mark.parametrize("command", ["refresh", *(job.name for job in all_jobs())])
+def test_a_command_runs_its_jobs(main, monkeypatch, command):
+    asked = []
+    monkeypatch.setattr(session, "open_session", lambda settings, name: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(session, "check_packages", lambda spark: None)
+    monkeypatch.setattr(
+        actions, "refresh", lambda spark, settings, jobs, chosen, as_of: asked.append((chosen, as_of)) or 0
+    )
+    assert main(command)[0] == 0
+    ((chosen, as_of),) = asked
+    assert [job.name for job in chosen] == ([job.name for job in all_jobs()] if command == "refresh" else [command])
+    assert as_of is None
 
 
 @pytest.mark.parametrize("command", ["list", "docs"])

@@ -101,6 +101,14 @@ def test_the_gain_of_a_split_is_the_sum_of_squares_that_it_takes_away(fitted):
         assert node.split_gain == pytest.approx(squares(np.vstack(parts)) - sum(map(squares, parts)), rel=1e-6)
 
 
+def test_points_around_the_origin_are_split(spark):
+    # standardised vectors have their mean there, and MLlib starts a split at the mean times 1 ± 0.0001
+    frame = points(spark, [[x + dx, y] for x in (-5, 5) for y in (-5, 5) for dx in (-0.5, 0.5)])
+    nodes = read_tree(fit_bisecting(frame, BISECTING.model_copy(update={"leaves": 4}), seed=3))
+    assert nodes[0].centre == pytest.approx((0.0, 0.0), abs=1e-12)
+    assert [n.customers for n in nodes if n.cluster is not None] == [2, 2, 2, 2]
+
+
 def test_points_all_alike_are_one_node(spark):
     frame = points(spark, [[1.1, -0.7]] * 30)
     (root,) = read_tree(fit_bisecting(frame, BISECTING, seed=3))
