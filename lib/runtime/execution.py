@@ -58,6 +58,11 @@ class Execution:
         base = self._releases.base(self.as_of) if self._releases else None
         return current_rows(self._store, base, table) if base and table in base.tables else None
 
+    @property
+    def base_as_of(self) -> date | None:
+        base = self._releases.base(self.as_of) if self._releases else None
+        return base.as_of if base else None
+
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         path = f"{self._staged}/{name}"
         df.write.mode("overwrite").parquet(path)

@@ -41,6 +41,10 @@ class Run(Protocol):
     def base(self, table: str) -> DataFrame | None:
         """The table's rows in the newest release with an earlier as-of; None in the first."""
 
+    @property
+    def base_as_of(self) -> date | None:
+        """The as-of date of that release."""
+
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         """The same rows, written and read back: computed once, and the same at every later look. Removed after the job."""
 

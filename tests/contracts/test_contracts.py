@@ -53,6 +53,15 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("association_rules", "support_a_share"): [{"support": NAN}, {"support": 1.1}, {"support": -0.1}],
     ("association_rules", "confidence_a_share"): [{"confidence": NAN}, {"confidence": 1.1}, {"confidence": -0.1}],
     ("association_rules", "lift_a_number"): [{"lift": NAN}, {"lift": -0.1}, {"lift": INFINITY}],
+    ("customer_lifecycle", "stage_is_known"): [{"stage": "lost"}],
+    ("customer_lifecycle", "p_alive_a_share"): [{"p_alive": NAN}, {"p_alive": 1.1}, {"p_alive": -0.1}],
+    ("customer_lifecycle", "purchases_a_number"): [{"expected_purchases": NAN}, {"expected_purchases": -0.1}],
+    ("customer_lifecycle", "average_value_a_number"): [
+        {"expected_average_value": NAN},
+        {"expected_average_value": -0.1},
+    ],
+    ("customer_lifecycle", "lifetime_value_a_number"): [{"lifetime_value": NAN}, {"lifetime_value": INFINITY}],
+    ("lifecycle_transitions", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],
     ("recommendations", "rank_from_1"): [{"rank": 0}],
     ("recommendations", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
 }

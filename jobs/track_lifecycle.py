@@ -1,0 +1,41 @@
+"""Say where each customer stands in their life cycle, and what they are worth.
+
+In: events, customers. Out: customer_lifecycle, lifecycle_transitions, value_parameters.
+Previous stages and transitions come from the release before.
+"""
+
+from lib.features import lifecycle, value
+from lib.methods.frames import arrange, present_or_all
+from lib.runtime.job import Inputs, Job, Outputs, Run
+from lib.settings import Settings
+
+
+def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
+    events, partitions = inputs["events"], settings.fit.partitions
+    types, _ = present_or_all(events.where("customer_id IS NOT NULL"), "event_type", settings.features.order_types)
+    found = lifecycle.find_rhythms(inputs["customers"], events, types, run.as_of)
+    rhythms = run.stage(arrange(found, "customer_id", partitions), "rhythms")
+    crowd = lifecycle.crowd_gap(rhythms, settings.lifecycle)
+    staged = lifecycle.stage_customers(rhythms, crowd, settings.lifecycle, run.as_of)
+    counts = value.fit_counts(rhythms, settings.value, partitions)
+    spend = value.fit_spend(rhythms, settings.value, partitions)
+    run.note(value.describe(counts, spend, settings.value))
+    worth = value.score_value(rhythms, counts, spend, settings.value)
+    before = run.base("customer_lifecycle")
+    now = run.stage(lifecycle.with_previous(staged, before).join(worth, on="customer_id", how="left"), "lifecycle")
+    return {
+        "customer_lifecycle": now,
+        "lifecycle_transitions": lifecycle.count_transitions(now, before, run.base_as_of, run.as_of),
+        "value_parameters": value.parameter_rows(run.spark, counts, spend),
+    }
+
+
+JOB = Job(
+    name="track_lifecycle",
+    doc=__doc__,
+    reads=("events", "customers"),
+    reads_base=("customer_lifecycle",),
+    writes=("customer_lifecycle", "lifecycle_transitions", "value_parameters"),
+    settings=("features", "lifecycle", "value"),
+    transform=transform,
+)

@@ -1,0 +1,47 @@
+"""The sections about where customers stand and what they are worth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from lib.settings.section import Count, Section
+
+
+class Lifecycle(Section):
+    """[lifecycle]: stages, by silences measured in the customer's usual gap between purchase days."""
+
+    at_risk_after: Annotated[float, Field(gt=0)]
+    """Usual gaps of silence after which a customer is at risk."""
+    dormant_after: Annotated[float, Field(gt=0)]
+    """Likewise dormant."""
+    churned_after: Annotated[float, Field(gt=0)]
+    """Likewise churned."""
+    prior_gaps: Annotated[float, Field(gt=0)]
+    """How many gaps of their own the crowd's gap counts as."""
+    min_gap_days: Annotated[float, Field(ge=1)]
+    """Least usual gap, in days."""
+    default_gap_days: Annotated[float, Field(ge=1)]
+    """The crowd's gap where nobody came back yet, in days."""
+    won_back_purchases: Count
+    """Purchase days after the return for which a customer counts as won back."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Lifecycle:
+        if not self.at_risk_after < self.dormant_after < self.churned_after:
+            raise ValueError("at_risk_after must be below dormant_after, and that below churned_after")
+        return self
+
+
+class Value(Section):
+    """[value]: what customers are worth."""
+
+    horizon_days: Count
+    """Days ahead that purchases and lifetime value are expected for."""
+    discount_rate: Annotated[float, Field(ge=0, le=10)]
+    """What money of next year is worth less today: 0.1 is 10 % a year."""
+    min_repeaters: Count
+    """Least customers with a repeat purchase that a model is fitted to."""
+    fit_rows: Count
+    """Different customers up to which the likelihood is summed on the driver; above, on the executors."""
