@@ -5,12 +5,25 @@ from lib.runtime.job import Job
 
 def all_jobs() -> list[Job]:
     """Every job of the suite; the runtime puts them in order."""
-    from jobs import build_features, ingest_events, mine_rules, recommend_items, segment_customers, track_lifecycle
+    from jobs import (
+        build_features,
+        describe_context,
+        ingest_events,
+        mine_rules,
+        recommend_items,
+        segment_customers,
+        summarise_days,
+        total_customers,
+        track_lifecycle,
+    )
 
     return [
         ingest_events.JOB,
+        summarise_days.JOB,
+        total_customers.JOB,
         build_features.JOB,
         track_lifecycle.JOB,
+        describe_context.JOB,
         segment_customers.JOB,
         mine_rules.JOB,
         recommend_items.JOB,

@@ -1,10 +1,9 @@
 """Measure each customer and score recency, frequency and monetary value.
 
-In: events, customers, items. Out: customer_features, rfm_cut_points.
+In: customer_days, customer_totals, customers, items. Out: customer_features, rfm_cut_points.
 """
 
-from lib.events.orders import with_baskets
-from lib.features.orders import measure_customers
+from lib.features import days, orders
 from lib.features.rfm import describe_cut_points, find_cut_points, score_customers
 from lib.methods.frames import present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -12,14 +11,12 @@ from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    events = with_baskets(inputs["events"])
-    types, all_types = present_or_all(
-        events.where("customer_id IS NOT NULL"), "event_type", settings.features.order_types
-    )
+    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], run.as_of)
+    types, all_types = present_or_all(orders.held_types(known), "event_type", settings.features.order_types)
     if all_types:
         run.note(f"no event is of a type in features.order_types: orders are made of all types, {', '.join(types)}")
-    measures = measure_customers(
-        inputs["customers"], events, inputs["items"], run.as_of, types, settings.features.return_types
+    measures = orders.measure_customers(
+        inputs["customers"], known, inputs["items"], run.as_of, types, settings.features.return_types
     )
     measured = run.stage(measures, "measured")
     cut_points = find_cut_points(measured)
@@ -30,7 +27,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="build_features",
     doc=__doc__,
-    reads=("events", "customers", "items"),
+    reads=("customer_days", "customer_totals", "customers", "items"),
     writes=("customer_features", "rfm_cut_points"),
     settings=("features",),
     transform=transform,

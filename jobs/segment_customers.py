@@ -1,8 +1,10 @@
 """Group the customers by named RFM segments, k-means and a bisecting hierarchy, and profile each segment.
 
-In: customer_features. Out: customer_segments, segment_profiles, segment_tree, segmentation_quality, vector_parameters, segment_centres.
+In: customer_features, customer_context. Out: customer_segments, segment_profiles, segment_tree, segmentation_quality,
+vector_parameters, segment_centres, segment_context.
 """
 
+from lib.features.context import describe_groups
 from lib.features.rfm import SEGMENTS
 from lib.features.vectors import fit_parameters, parameter_rows, prepare_vectors
 from lib.methods.frames import arrange
@@ -36,13 +38,14 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         "segmentation_quality": segment.quality_rows(run.spark, clusterings),
         "vector_parameters": parameter_rows(run.spark, [c.name for c in clusterings], parameters),
         "segment_centres": segment.centre_rows(run.spark, clusterings),
+        "segment_context": describe_groups(inputs["customer_context"], members),
     }
 
 
 JOB = Job(
     name="segment_customers",
     doc=__doc__,
-    reads=("customer_features",),
+    reads=("customer_features", "customer_context"),
     writes=(
         "customer_segments",
         "segment_profiles",
@@ -50,6 +53,7 @@ JOB = Job(
         "segmentation_quality",
         "vector_parameters",
         "segment_centres",
+        "segment_context",
     ),
     settings=("segments",),
     transform=transform,

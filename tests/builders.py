@@ -9,6 +9,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from lib.events.orders import with_baskets
+from lib.features.days import summarise_days, total_days
+from lib.settings import load
 from lib.tables import Column, contract
 
 MOMENT = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
@@ -70,3 +73,9 @@ class Build:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"
         return filled | row
+
+
+def measure_events(events: DataFrame, **context: Any) -> DataFrame:
+    """What customer_totals holds of these events."""
+    wanted = load().context.model_copy(update=context)
+    return total_days(summarise_days(with_baskets(events), {}, wanted))

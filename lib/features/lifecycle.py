@@ -14,37 +14,41 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.settings.worth import Lifecycle
+from lib.features.orders import SUM, add_up, of_types, order_days
+from lib.settings.customers import Lifecycle
 
 STAGES = ("prospect", "new", "active", "at_risk", "dormant", "churned", "won_back")
 
 
-def find_rhythms(customers: DataFrame, events: DataFrame, order_types: Sequence[str], as_of: date) -> DataFrame:
+def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[str], as_of: date) -> DataFrame:
     """One row per customer known before the as-of date: how often and when they bought, by days with an order.
 
     customer_id, known_since date, days array<date> in order, gaps array<int> between them, repeats bigint, first_day, last_day,
     last_days int (first to last), age_days int (first to as-of), mean_value double (of repeat purchase days), own_gap double
-    (median of gaps; null where there is none).
+    (median of gaps; null where there is none). `known`: customer_id and types as customer_days holds them, merged by customer.
     """
-    own = events.where("customer_id IS NOT NULL")
-    bought = own.where(F.col("event_type").isin(list(order_types)) & F.col("event_time").isNotNull())
-    daily = bought.groupBy("customer_id", F.to_date("event_time").alias("day")).agg(F.sum("amount").alias("amount"))
-    rhythm = daily.groupBy("customer_id").agg(
-        F.array_sort(F.collect_list("day")).alias("days"),
-        F.sum("amount").alias("amount"),
-        F.min_by("amount", "day").alias("first_amount"),
+    orders = of_types(order_types)
+    rhythm = known.select(
+        "customer_id",
+        order_days(orders).alias("days"),
+        F.flatten(orders["days"]).alias("sales"),
+        F.array_min(F.transform("types", lambda entry: F.array_min(entry["days"])["day"])).alias("first_seen"),
     )
-    first_seen = own.groupBy("customer_id").agg(F.min(F.to_date("event_time")).alias("first_seen"))
-    known = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
-    everyone = known.select("customer_id", F.to_date("signup_time").alias("signup"))
-    joined = everyone.join(first_seen, on="customer_id", how="full").join(rhythm, on="customer_id", how="left")
+    of_first = F.filter("sales", lambda sale: sale["day"] == F.try_element_at("days", F.lit(1)))
+    rhythm = rhythm.select(
+        "customer_id", "days", "first_seen",
+        add_up(F.col("sales.amount"), SUM).alias("amount"), add_up(of_first["amount"], SUM).alias("first_amount"),
+    )  # fmt: skip
+    there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
+    signed = there.select("customer_id", F.to_date("signup_time").alias("signup"))
+    joined = signed.join(rhythm, on="customer_id", how="full")
     count = F.coalesce(F.size("days"), F.lit(0))
     repeats = F.greatest(count - 1, F.lit(0))
     first, last = F.try_element_at("days", F.lit(1)), F.try_element_at("days", F.lit(-1))
     gaps = F.transform(
         F.sequence(F.lit(1), repeats), lambda i: F.date_diff(F.element_at("days", i + 1), F.element_at("days", i))
     )
-    repeat_value = F.col("amount").cast("double") - F.coalesce(F.col("first_amount").cast("double"), F.lit(0.0))
+    repeat_value = (F.col("amount") - F.col("first_amount")).cast("double")
     return joined.select(
         "customer_id",
         F.least("signup", "first_seen").alias("known_since"),

@@ -8,12 +8,17 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-MONEY = "decimal(18,4)"
+MONEY, SUM = "decimal(18,4)", "decimal(28,4)"
+
+
+def held_types(known: DataFrame) -> DataFrame:
+    """event_type of every type that the measures hold, some more than once."""
+    return known.select(F.explode("types.event_type").alias("event_type"))
 
 
 def measure_customers(
     customers: DataFrame,
-    events: DataFrame,
+    known: DataFrame,
     items: DataFrame,
     as_of: date,
     order_types: Sequence[str],
@@ -21,48 +26,71 @@ def measure_customers(
 ) -> DataFrame:
     """One row per customer known before the as-of date, with every measure of customer_features but the RFM scores.
 
-    `events` are those before the as-of date, with a basket_id. Recency and the gaps are in days, money in the events' own currency.
+    `known`: customer_id and types as customer_days holds them, merged by customer, of the days before the as-of date. Recency and the
+    gaps are in days, money in the events' own currency.
     """
-    own = events.where("customer_id IS NOT NULL")
-    is_order, is_return = F.col("event_type").isin(list(order_types)), F.col("event_type").isin(list(return_types))
-    categories = items.where("category IS NOT NULL").select("item_id", "category")
-    rows = own.join(categories, on="item_id", how="left")
-    units = F.coalesce("quantity", F.lit(1.0))
-    measured = rows.groupBy("customer_id").agg(
-        F.count("*").alias("events"),
-        F.min("event_time").alias("first_event"),
-        F.max(F.when(is_order, F.col("event_time"))).alias("last_order"),
-        F.count_distinct(F.when(is_order, F.col("basket_id"))).alias("orders"),
-        F.count_distinct(F.when(is_order, F.to_date("event_time"))).alias("order_days"),
-        F.min(F.when(is_order, F.to_date("event_time"))).alias("first_day"),
-        F.max(F.when(is_order, F.to_date("event_time"))).alias("last_day"),
-        F.count_distinct(F.when(is_order, F.col("item_id"))).alias("items"),
-        F.count_distinct(F.when(is_order, F.col("category"))).alias("categories"),
-        F.sum(F.when(is_order, F.col("amount"))).alias("gross"),
-        F.sum(F.when(is_return, F.col("amount"))).alias("returned"),
-        F.sum(F.when(is_order, units)).alias("units"),
-        F.sum(F.when(is_return, units)).alias("units_returned"),
-    )
-    known = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
-    everyone = known.select("customer_id", "signup_time").join(measured, on="customer_id", how="full")
+    measured = known.select("customer_id", *_sums(order_types, return_types))
+    bought = measured.select("customer_id", F.explode("item_ids").alias("item_id"))
+    sorts = bought.join(items.where("category IS NOT NULL").select("item_id", "category"), on="item_id", how="inner")
+    categories = sorts.groupBy("customer_id").agg(F.count_distinct("category").alias("categories"))
+    counted = measured.drop("item_ids").join(categories, on="customer_id", how="left")
+    there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
+    signed = there.select("customer_id", F.to_date("signup_time").alias("signup_day"))
+    everyone = signed.join(counted, on="customer_id", how="full")
     return everyone.select("customer_id", *_measures(as_of))
+
+
+def order_days(types: Column) -> Column:
+    """The different days of some of the `types` of a customer, in order; empty where none is known."""
+    return F.array_sort(F.array_distinct(F.transform(F.flatten(types["days"]), lambda entry: entry["day"])))
+
+
+def of_types(wanted: Sequence[str]) -> Column:
+    """The entries of `types` for some event types."""
+    return F.filter("types", lambda entry: entry["event_type"].isin(list(wanted)))
+
+
+def add_up(values: Column, kind: str) -> Column:
+    """The sum of an array of numbers, nulls left out; 0 where there is none."""
+    start = F.lit(0).cast(kind)
+    return F.aggregate(values, start, lambda total, value: (total + F.coalesce(value, start)).cast(kind))
+
+
+def _sums(order_types: Sequence[str], return_types: Sequence[str]) -> list[Column]:
+    orders, returns = of_types(order_types), of_types(return_types)
+    days = order_days(orders)
+    first_days = F.transform("types", lambda entry: F.array_min(entry["days"])["day"])
+    items = F.array_distinct(F.flatten(orders["items"]))
+    return [
+        add_up(F.col("types.events"), "bigint").alias("events"),
+        F.array_min(first_days).alias("first_event"),
+        F.size(F.array_distinct(F.flatten(orders["baskets"]))).alias("orders"),
+        F.size(days).alias("order_days"),
+        F.array_min(days).alias("first_day"),
+        F.array_max(days).alias("last_day"),
+        items.alias("item_ids"),
+        F.size(items).alias("items"),
+        add_up(orders["amount"], SUM).alias("gross"),
+        add_up(returns["amount"], SUM).alias("returned"),
+        add_up(orders["units"], "double").alias("units"),
+        add_up(returns["units"], "double").alias("units_returned"),
+    ]
 
 
 def _measures(as_of: date) -> list[Column]:
     today = F.lit(as_of)
-    first = F.least("first_event", "signup_time")  # least passes over nulls
+    first = F.least("first_event", "signup_day")  # least passes over nulls
     gap = F.date_diff("last_day", "first_day") / F.when(F.col("order_days") > 1, F.col("order_days") - 1)
-    rate = F.coalesce("units_returned", F.lit(0.0)) / F.when(F.col("units") > 0, F.col("units"))
-    gross = F.col("gross").cast("double")
+    rate = F.col("units_returned") / F.when(F.col("units") > 0, F.col("units"))
     return [
-        F.date_diff(today, F.to_date("last_order")).alias("recency_days"),
+        F.date_diff(today, "last_day").alias("recency_days"),
         _count("orders").alias("frequency"),
-        (_money("gross") - _money("returned")).cast(MONEY).alias("monetary"),
-        F.date_diff(today, F.to_date(first)).alias("tenure_days"),
+        F.coalesce(F.col("gross") - F.col("returned"), F.lit(0)).cast(MONEY).alias("monetary"),
+        F.date_diff(today, first).alias("tenure_days"),
         _count("orders").alias("orders"),
         _count("items").alias("items"),
         _count("categories").alias("categories"),
-        (gross / F.when(F.col("orders") > 0, F.col("orders"))).alias("average_order_value"),
+        (F.col("gross").cast("double") / F.when(F.col("orders") > 0, F.col("orders"))).alias("average_order_value"),
         gap.cast("double").alias("days_between_orders"),
         F.when(rate.isNotNull(), F.least(rate, F.lit(1.0))).alias("return_rate"),
         _count("events").alias("events"),
@@ -71,7 +99,3 @@ def _measures(as_of: date) -> list[Column]:
 
 def _count(column: str) -> Column:
     return F.coalesce(F.col(column), F.lit(0)).cast("bigint")
-
-
-def _money(column: str) -> Column:
-    return F.coalesce(F.col(column), F.lit(0)).cast(MONEY)

@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from scipy.special import gammaln, hyp2f1, psi
 
 from lib.methods.likelihood import Estimate, maximise
-from lib.settings.worth import Value
+from lib.settings.customers import Value
 
 Floats = npt.NDArray[np.float64]
 

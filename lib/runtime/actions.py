@@ -56,7 +56,7 @@ def show_plan(spark: SparkSession, settings: Settings, jobs: Sequence[Job], as_o
             say(
                 f"{job.name:<24} {'runs: new input or mapping in ' + ', '.join(fresh) if fresh else 'nothing new in any source'}"
             )
-    publishing = [job for job in pipeline.jobs if not job.reads_sources]
+    publishing = [job for job in pipeline.jobs if job.publishes]
     if fresh:
         for job in publishing:
             say(f"{job.name:<24} runs: its inputs are ingested anew")

@@ -109,7 +109,7 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
     told, dated = _settings_options(), _as_of_option()
     command("refresh", "run every job that is out of date, and publish", REFRESH, told, dated)
     for job in jobs:
-        command(job.name, job.summary, job.doc.strip(), told, *([] if job.reads_sources else [dated]))
+        command(job.name, job.summary, job.doc.strip(), told, *([dated] if job.publishes else []))
     command(
         "plan", "what a refresh would run, and why", "What a refresh would run, and why. Runs nothing.", told, dated
     )

@@ -9,14 +9,16 @@ from datetime import date
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.runtime import upkeep
 from lib.runtime.clock import monotonic, now
+from lib.runtime.code_version import code_version
 from lib.runtime.job import Counts, Job
 from lib.runtime.parallel import side_by_side
 from lib.runtime.plan import Plan
 from lib.runtime.release import Releases, current_rows
 from lib.runtime.sources import Opened
 from lib.runtime.store import Store, Written
-from lib.settings import Settings
+from lib.settings import Settings, digest
 from lib.tables import contract
 
 
@@ -41,6 +43,8 @@ class Execution:
         self.job = job
         self.sources = sources or {}
         self.counts = Counts()
+        self._since: upkeep.Followed | None = None
+        self._until: upkeep.Followed | None = None
         self.started_at = self.ended_at = now()
         self.seconds = 0.0
 
@@ -62,6 +66,10 @@ class Execution:
     def base_as_of(self) -> date | None:
         base = self._releases.base(self.as_of) if self._releases else None
         return base.as_of if base else None
+
+    def changes(self, table: str) -> DataFrame | None:
+        assert self._until is not None and table == self._until.table
+        return upkeep.changes(self._store, self._since, self._until)
 
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         path = f"{self._staged}/{name}"
@@ -93,6 +101,21 @@ class Execution:
         self.counts.rows_in = sum(row["rows_read"] for row in summary)
         self.counts.rows_out = sum(row["rows_accepted"] for row in summary)
         self.counts.quarantined = sum(row["rows_quarantined"] for row in summary)
+
+    def run_upkeep(self) -> bool:
+        """Bring a kept table up to date. Returns whether there was anything to do."""
+        (table,), (source,) = self.job.writes, self.job.reads
+        self._since = upkeep.followed(self._store, table)
+        told = digest([self.job.name, code_version(), self._settings.digest(self.job.settings)])
+        self._until = upkeep.Followed(source, self._store.version(source), told)
+        if self._since == self._until:
+            return False
+        with self._timed():
+            rows = self.stage(self.job.transform(self._inputs(), self._settings, self)[table], table)
+            self.counts.rows_in = self.counts.rows_out = rows.count()
+            if self._since is None or self.counts.rows_in:
+                self._count(table, upkeep.write_kept(self._store, table, rows, self._until))
+        return True
 
     def line(self) -> str:
         """The job's line on the console, and its notes below."""
@@ -126,15 +149,10 @@ class Execution:
         if self._plan is None:
             return self._store.read(table)
         if not contract(table).published:
-            rows = self._store.read(table, self._plan.versions.get(table))
-            # computed as of a date: only what happened before it counts; what knows no time always does
-            known = (
-                F.col("event_time").isNull() | (F.col("event_time") < F.lit(self.as_of))
-                if table == "events"
-                else F.lit(True)
-            )
+            rows, when = self._store.read(table, self._plan.versions.get(table)), contract(table).when
             self.counts.rows_in += rows.count()
-            return rows.where(known)
+            # computed as of a date: only what happened before it counts; what knows no time always does
+            return rows.where(F.col(when).isNull() | (F.col(when) < F.lit(self.as_of))) if when else rows
         rows = self._store.read_refresh(table, self._refresh_of(table))
         self.counts.rows_in += rows.count()
         return rows

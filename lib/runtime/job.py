@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lib.runtime.sources import Opened
 from lib.settings import Settings
+from lib.tables import contract
 
 Inputs = Mapping[str, DataFrame]
 """Table → its rows. Events are those before the as-of date."""
@@ -45,6 +46,9 @@ class Run(Protocol):
     def base_as_of(self) -> date | None:
         """The as-of date of that release."""
 
+    def changes(self, table: str) -> DataFrame | None:
+        """For a job that keeps a table up to date: the rows of its input that came, went or changed since; None: all may have."""
+
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         """The same rows, written and read back: computed once, and the same at every later look. Removed after the job."""
 
@@ -67,6 +71,16 @@ class Job:
     transform: Transform
     reads_base: tuple[str, ...] = ()
     reads_sources: bool = False
+
+    @property
+    def publishes(self) -> bool:
+        """Whether it writes published tables: those run as a refresh."""
+        return any(contract(table).published for table in self.writes)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps a table up to date with the ingested ones: it runs after each ingest."""
+        return not self.publishes and not self.reads_sources
 
     @property
     def summary(self) -> str:

@@ -25,7 +25,7 @@ from lib.runtime.run_log import RunLog
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
 from lib.settings import Settings
-from lib.tables import contract, inputs
+from lib.tables import TABLES, contract
 
 
 class Pipeline:
@@ -42,7 +42,8 @@ class Pipeline:
         names = ",".join(job.name for job in chosen) if len(chosen) < len(self.jobs) else "refresh"
         with self._lease(names) as lease:
             ingested = [self._ingest(job) for job in chosen if job.reads_sources]
-            publishing = [job for job in chosen if not job.reads_sources]
+            publishing = [job for job in chosen if job.publishes]
+            ingested += self._keep_up(chosen)
             if not publishing:
                 return None
             releases = Releases(self.store)
@@ -90,6 +91,22 @@ class Pipeline:
         say(execution.line())
         return execution
 
+    def _keep_up(self, chosen: Sequence[Job]) -> list[Execution]:
+        """Bring up to date what the chosen jobs read and the inputs changed."""
+        wanted, needed = {table for job in chosen for table in job.reads}, list[Job]()
+        for job in reversed([job for job in self.jobs if job.keeps]):
+            if job in chosen or wanted & set(job.writes):
+                wanted |= set(job.reads)
+                needed.insert(0, job)
+        done = []
+        for job in needed:
+            self.store.require(job.reads[0], "run ./spark-submit.sh ingest_events first, or refresh for all")
+            execution = Execution(self.store, self.settings, job)
+            if execution.run_upkeep():
+                say(execution.line())
+                done.append(execution)
+        return done
+
     def _run_steps(self, plan: Plan, releases: Releases, log: RunLog) -> list[tuple[str, bool, str]]:
         checks = [check_ingest(self.store, plan.versions)]
         for step in plan.steps:
@@ -133,7 +150,9 @@ class Pipeline:
 
     def _pin_inputs(self) -> dict[str, int]:
         """Input table → its newest version. From here on nothing newer is read."""
-        pinned = [t.name for t in inputs.TABLES if t.name not in ("events_quarantine",) and self.store.exists(t.name)]
+        unread = ("events_quarantine",)
+        wanted = [t.name for t in TABLES if not t.published and t.writing != "log" and t.name not in unread]
+        pinned = [name for name in wanted if self.store.exists(name)]
         return {name: self.store.version(name) for name in pinned}
 
     def _default_as_of(self, versions: Mapping[str, int]) -> date:

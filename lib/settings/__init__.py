@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from lib.settings import layers, sections, worth
+from lib.settings import customers, layers, sections
 from lib.settings.errors import SettingsError
 from lib.settings.section import Section, SourceName
 from lib.settings.sources import Source
@@ -32,8 +32,9 @@ class Settings(Section):
     checks: sections.Checks
     items: sections.Items
     features: sections.Features
-    lifecycle: worth.Lifecycle
-    value: worth.Value
+    lifecycle: customers.Lifecycle
+    value: customers.Value
+    context: customers.Context
     segments: sections.Segments
     rules: sections.Rules
     recommend: sections.Recommend

@@ -1,12 +1,14 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import features, inputs, lifecycle, recommend, rules, running, segments
+from lib.tables import context, days, features, inputs, lifecycle, recommend, rules, running, segments
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
     *inputs.TABLES,
+    *days.TABLES,
     *features.TABLES,
     *lifecycle.TABLES,
+    *context.TABLES,
     *segments.TABLES,
     *rules.TABLES,
     *recommend.TABLES,

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Writing = Literal["published", "batches", "snapshot", "log"]
+Writing = Literal["published", "batches", "snapshot", "kept", "log"]
 """How rows get into a table.
 
 published: a refresh writes its rows into a partition of its own; a release points at it.
 batches:   rows are added by ingest batch; a batch written again replaces itself.
 snapshot:  the whole table is replaced, and only where its content changes.
+kept:      the rows of touched keys are replaced, as another table changes.
 log:       one row at a time, by the runtime alone.
 """
 
@@ -46,7 +47,8 @@ class Table:
     """The contract of one table.
 
     `subject` names the column that holds a person's id (None: no personal data). `checks` maps a constraint's name to the SQL
-    that must be true of every row: write `x IS NULL OR …` where a column may be null, for null fails a Delta CHECK.
+    that must be true of every row: write `x IS NULL OR …` where a column may be null, for null fails a Delta CHECK. `when` names the
+    column that says when: rows from the as-of date on are not read. `change_feed`: another table is kept up to date with this one.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Table:
     retention: str
     writing: Writing = "published"
     checks: Mapping[str, str] = field(default_factory=dict)
+    when: str | None = None
+    change_feed: bool = False
 
     @property
     def published(self) -> bool:
@@ -96,6 +100,8 @@ class Table:
         plain = [c.name for c in self.all_columns if c.name != self.subject and c.type in _STATISTICS_TYPES]
         wanted = {"delta.dataSkippingStatsColumns": ",".join(plain)}
         wanted |= {f"delta.constraints.{name}": condition for name, condition in self.checks.items()}
+        if self.change_feed:
+            wanted["delta.enableChangeDataFeed"] = "true"
         if self.writing == "log":
             wanted["delta.isolationLevel"] = "Serializable"
         return wanted

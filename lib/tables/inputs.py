@@ -34,6 +34,8 @@ EVENTS = Table(
     subject="customer_id",
     retention=FOREVER,
     writing="batches",
+    when="event_time",
+    change_feed=True,
     checks={
         "quantity_not_negative": not_negative("quantity"),
         "amount_not_negative": "amount IS NULL OR amount >= 0",

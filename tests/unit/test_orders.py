@@ -10,7 +10,7 @@ import pytest
 from lib.events.orders import with_baskets
 from lib.features.orders import measure_customers
 from lib.tables import contract
-from tests.builders import AS_OF, Build
+from tests.builders import AS_OF, Build, measure_events
 
 
 def at(month: int, day: int, hour: int = 12, minute: int = 0, year: int = 2024) -> datetime:
@@ -82,7 +82,7 @@ def measures(spark):
     build = Build(spark)
     return measure_customers(
         build("customers", *CUSTOMERS),
-        with_baskets(build("events", *EVENTS)),
+        measure_events(build("events", *EVENTS)),
         build("items", *ITEMS),
         AS_OF,
         order_types=["purchase", "hire"],

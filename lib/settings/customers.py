@@ -1,4 +1,4 @@
-"""The sections about where customers stand and what they are worth."""
+"""The sections about what is known of customers: their life cycle, value and context."""
 
 from __future__ import annotations
 
@@ -45,3 +45,16 @@ class Value(Section):
     """Least customers with a repeat purchase that a model is fitted to."""
     fit_rows: Count
     """Different customers up to which the likelihood is summed on the driver; above, on the executors."""
+
+
+class Context(Section):
+    """[context]: when, where and on what customers act."""
+
+    properties: list[str]
+    """Properties of events that are dimensions as well."""
+    ignored_types: list[str]
+    """Event types that say nothing of when and where a customer acts: they are done to the customer."""
+    contact_dimensions: list[str]
+    """Dimensions that best_contact answers for."""
+    contact_evidence: Count
+    """Events of a customer from which on the best value is their own; below, everybody's."""
