@@ -1,8 +1,9 @@
 """Measure each customer and score recency, frequency and monetary value.
 
-In: events, customers, items. Out: customer_features, rfm_cut_points.
+In: events, customers, items, customer_identities. Out: customer_features, rfm_cut_points.
 """
 
+from lib.events.identities import canonical_customers, with_canonical
 from lib.events.orders import with_baskets
 from lib.features.orders import measure_customers
 from lib.features.rfm import describe_cut_points, find_cut_points, score_customers
@@ -12,15 +13,15 @@ from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    events = with_baskets(inputs["events"])
+    identities = inputs["customer_identities"]
+    events = with_baskets(with_canonical(inputs["events"], identities))
     types, all_types = present_or_all(
         events.where("customer_id IS NOT NULL"), "event_type", settings.features.order_types
     )
     if all_types:
         run.note(f"no event is of a type in features.order_types: orders are made of all types, {', '.join(types)}")
-    measures = measure_customers(
-        inputs["customers"], events, inputs["items"], run.as_of, types, settings.features.return_types
-    )
+    customers = canonical_customers(inputs["customers"], identities)
+    measures = measure_customers(customers, events, inputs["items"], run.as_of, types, settings.features.return_types)
     measured = run.stage(measures, "measured")
     cut_points = find_cut_points(measured)
     scored = score_customers(measured, cut_points)
@@ -30,7 +31,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="build_features",
     doc=__doc__,
-    reads=("events", "customers", "items"),
+    reads=("events", "customers", "items", "customer_identities"),
     writes=("customer_features", "rfm_cut_points"),
     settings=("features",),
     transform=transform,

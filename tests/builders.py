@@ -64,6 +64,10 @@ class Build:
             filled |= {"event_id": f"e{number}", "event_type": "purchase", "event_time": MOMENT}
         if "rows_read" in filled:
             filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0}
+        if "component_size" in filled:
+            filled |= {"method": "shared"}
+        if "purchase_event_id" in filled:
+            filled |= {"method": "unmatched", "quantity": 0.0}
         for name in key:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"
