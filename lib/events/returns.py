@@ -67,7 +67,7 @@ def match_returns(
 ) -> DataFrame:
     """Rows of matched_returns, for every event of a return type. `events` have their canonical customers.
 
-    An order that one customer's lines name is that customer's: its lines without a customer are matched as theirs.
+    Where returns name an order, and its lines no more than one customer, its anonymous lines are matched as theirs.
     """
     is_return = F.col("event_type").isin(list(return_types))
     lines = events.where(is_return | F.col("event_type").isin(list(order_types))).select(
