@@ -22,6 +22,7 @@ Note = Callable[[str], None]
 
 CUSTOMER, SESSION = "customer", "session"
 SHARED, TOO_LARGE = "shared", "too_large"
+MEMBERS = "customer_id string, component string, component_size bigint, tied_by string, canonical string"
 NODE = ("id_type", "scope", "source_id")
 """What makes two ids the same: `scope` is the source for a type that belongs to its source, else empty."""
 
@@ -66,7 +67,7 @@ def resolve_identities(
     """Rows of customer_identities: every customer id, every id of `identities`, every session with anonymous events and a login."""
     claims = _add_scope(_claims(identities), settings)
     links = stage(_find_links(claims, settings), "links")
-    members = stage(_find_members(links, settings, stage), "members")
+    members = _find_members(links, settings, stage)
     visits = _add_scope(_visits(events), settings)
     ids = claims.where(F.col("id_type") != CUSTOMER).withColumn("wanted", F.lit(True)).unionByName(visits)
     seen = events.where("customer_id IS NOT NULL").select("source", "customer_id")
@@ -116,6 +117,8 @@ def _limit(settings: Identities) -> Column:
 
 def _find_members(links: DataFrame, settings: Identities, stage: Stage) -> DataFrame:
     """customer_id, component, component_size, canonical, tied_by: the customers that are tied to another."""
+    if links.isEmpty():  # most shops: then all that joins with no members costs nothing
+        return links.sparkSession.createDataFrame([], MEMBERS)
     components = connected_components(links, stage).withColumnRenamed("node", "customer_id")
     sizes = components.groupBy("component").agg(F.count("*").alias("component_size"))
     ends = links.select("customer_id", "id_type").unionByName(
@@ -124,7 +127,8 @@ def _find_members(links: DataFrame, settings: Identities, stage: Stage) -> DataF
     types = ends.groupBy("customer_id").agg(F.array_join(F.array_sort(F.collect_set("id_type")), "+").alias("tied_by"))
     members = components.join(sizes, on="component", how="inner").join(types, on="customer_id", how="inner")
     merged = F.col("component_size") <= settings.max_component
-    return members.withColumn("canonical", F.when(merged, F.col("component")).otherwise(F.col("customer_id")))
+    canonical = F.when(merged, F.col("component")).otherwise(F.col("customer_id"))
+    return stage(members.withColumn("canonical", canonical), "members")
 
 
 def _customer_rows(customers: DataFrame, members: DataFrame, settings: Identities) -> DataFrame:

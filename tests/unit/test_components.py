@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import coo_array, csgraph
 
 from lib.methods import components
-from lib.methods.components import connected_components
+from lib.methods.components import NotConverged, connected_components
 
 
 def named(number):
@@ -28,21 +29,37 @@ def expected(pairs):
     return {name: smallest[label] for name, label in zip(names, labels, strict=True)}
 
 
-def found(spark, stage, pairs, one_task_edges):
-    edges = spark.createDataFrame(pairs, "a string, b string")
-    rows = connected_components(edges, stage, one_task_edges).collect()
-    assert len({row["node"] for row in rows}) == len(rows)
-    return {row["node"]: row["component"] for row in rows}
-
-
 def random_pairs(seed, nodes, edges):
     ends = np.random.default_rng(seed).integers(0, nodes, (edges, 2))
     return [(named(a), named(b)) for a, b in ends.tolist()]
 
 
+GRAPH = [
+    *random_pairs(1, 150, 60),
+    *[(f"r{a}", f"r{b}") for a, b in random_pairs(2, 150, 150)],
+    ("alone", "alone"), ("twice", "again"), ("again", "twice"),
+    *[(f"chain{n:05d}", f"chain{n + 1:05d}") for n in range(10_000)],
+    *[(f"mixed{named(n)}", f"mixed{named(n + 1)}") for n in range(1_000)],
+    *[("star", f"{'az'[n % 2]}{n}") for n in range(100_000)],
+]  # fmt: skip
+"""Small components and large ones, a long chain in the order of names and one across it, and a star with both smaller and larger rays."""
+
+
 @pytest.mark.parametrize("one_task_edges", [0, components.ONE_TASK_EDGES], ids=["rounds", "one_task"])
-@pytest.mark.parametrize("edges", [60, 150], ids=["many_small", "one_large"])
-def test_components_of_random_graphs_are_scipys(spark, stage, edges, one_task_edges):
-    pairs = random_pairs(edges, 150, edges)
-    pairs += [("alone", "alone"), pairs[0], pairs[0][::-1]]
-    assert found(spark, stage, pairs, one_task_edges) == expected(pairs)
+def test_components_are_scipys(spark, stage, one_task_edges):
+    edges = spark.createDataFrame(pd.DataFrame(GRAPH, columns=["a", "b"]))
+    rows = connected_components(edges, stage, one_task_edges).collect()
+    assert len({row["node"] for row in rows}) == len(rows)
+    assert {row["node"]: row["component"] for row in rows} == expected(GRAPH)
+
+
+def test_a_missing_end_and_no_edges_at_all(build, stage):
+    edges = build.frame("a string, b string", ("x", None), (None, "y"), ("z", "x"), (None, None))
+    assert sorted(map(tuple, connected_components(edges, stage).collect())) == [("x", "x"), ("y", "y"), ("z", "x")]
+    assert connected_components(edges.limit(0), stage).collect() == []
+
+
+def test_rounds_without_an_end_are_an_error(build, stage, monkeypatch):
+    monkeypatch.setattr(components, "MAX_ROUNDS", 1)
+    with pytest.raises(NotConverged, match="edges still move after 1 rounds"):
+        connected_components(build.frame("a string, b string", ("a", "b"), ("b", "c"), ("c", "d")), stage, 0)
