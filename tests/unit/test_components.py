@@ -40,17 +40,23 @@ GRAPH = [
     ("alone", "alone"), ("twice", "again"), ("again", "twice"),
     *[(f"chain{n:05d}", f"chain{n + 1:05d}") for n in range(10_000)],
     *[(f"mixed{named(n)}", f"mixed{named(n + 1)}") for n in range(1_000)],
-    *[("star", f"{'az'[n % 2]}{n}") for n in range(100_000)],
 ]  # fmt: skip
-"""Small components and large ones, a long chain in the order of names and one across it, and a star with both smaller and larger rays."""
+"""Small components and large ones, a long chain in the order of names and one across it."""
+
+STAR = [("star", f"{'az'[n % 2]}{n}") for n in range(100_000)]
+"""Rays with smaller names than the hub's, and with larger ones."""
 
 
-@pytest.mark.parametrize("one_task_edges", [0, components.ONE_TASK_EDGES], ids=["rounds", "one_task"])
-def test_components_are_scipys(spark, stage, one_task_edges):
-    edges = spark.createDataFrame(pd.DataFrame(GRAPH, columns=["a", "b"]))
+@pytest.mark.parametrize(
+    ("pairs", "one_task_edges"),
+    [(GRAPH, 0), (STAR, 0), (GRAPH, components.ONE_TASK_EDGES)],
+    ids=["rounds", "star", "one_task"],
+)
+def test_components_are_scipys(spark, stage, pairs, one_task_edges):
+    edges = spark.createDataFrame(pd.DataFrame(pairs, columns=["a", "b"]))
     rows = connected_components(edges, stage, one_task_edges).collect()
     assert len({row["node"] for row in rows}) == len(rows)
-    assert {row["node"]: row["component"] for row in rows} == expected(GRAPH)
+    assert {row["node"]: row["component"] for row in rows} == expected(pairs)
 
 
 def test_a_missing_end_and_no_edges_at_all(build, stage):

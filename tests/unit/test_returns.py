@@ -110,7 +110,7 @@ def test_returns_find_their_purchase(build, stage):
         None,
     )
     assert describe_returns(matched) == (
-        "20 returns: 13 undo a purchase, 3 of them only in part; 7 of an amount of 17.50 have none"
+        "20 returns: 14 undo a purchase, 3 of them only in part; 6 of an amount of 15.00 have none"
     )
 
 
