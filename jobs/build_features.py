@@ -1,8 +1,9 @@
 """Measure each customer and score recency, frequency and monetary value.
 
-In: customer_days, customer_totals, customers, items. Out: customer_features, rfm_cut_points.
+In: customer_days, customer_totals, customer_identities, customers, items. Out: customer_features, rfm_cut_points.
 """
 
+from lib.events.identities import canonical_customers
 from lib.features import days, orders
 from lib.features.rfm import describe_cut_points, find_cut_points, score_customers
 from lib.methods.frames import present_or_all
@@ -11,12 +12,14 @@ from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], run.as_of)
+    identities = inputs["customer_identities"]
+    customers = canonical_customers(inputs["customers"], identities)
+    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
     types, all_types = present_or_all(orders.held_types(known), "event_type", settings.features.order_types)
     if all_types:
         run.note(f"no event is of a type in features.order_types: orders are made of all types, {', '.join(types)}")
     measures = orders.measure_customers(
-        inputs["customers"], known, inputs["items"], run.as_of, types, settings.features.return_types
+        customers, known, inputs["items"], run.as_of, types, settings.features.return_types
     )
     measured = run.stage(measures, "measured")
     cut_points = find_cut_points(measured)
@@ -27,7 +30,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="build_features",
     doc=__doc__,
-    reads=("customer_days", "customer_totals", "customers", "items"),
+    reads=("customer_days", "customer_totals", "customer_identities", "customers", "items"),
     writes=("customer_features", "rfm_cut_points"),
     settings=("features",),
     transform=transform,

@@ -1,27 +1,30 @@
 """Say when, where and on what each customer acts, and when and how to reach them best.
 
-In: customer_days, customer_totals, customers. Out: customer_context, best_contact.
+In: customer_days, customer_totals, customer_identities, customers. Out: customer_context, best_contact.
 """
 
+from lib.events.identities import canonical_customers
 from lib.features import context, days
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], run.as_of)
+    identities = inputs["customer_identities"]
+    customers = canonical_customers(inputs["customers"], identities)
+    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
     counted = context.count_contexts(known)
     crowd = run.stage(context.find_crowd(counted), "crowd")
     return {
         "customer_context": context.describe_context(counted, crowd),
-        "best_contact": context.find_best_contact(inputs["customers"], known, crowd, settings.context),
+        "best_contact": context.find_best_contact(customers, known, crowd, settings.context),
     }
 
 
 JOB = Job(
     name="describe_context",
     doc=__doc__,
-    reads=("customer_days", "customer_totals", "customers"),
+    reads=("customer_days", "customer_totals", "customer_identities", "customers"),
     writes=("customer_context", "best_contact"),
     settings=("context",),
     transform=transform,

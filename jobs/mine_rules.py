@@ -1,8 +1,9 @@
 """Find what is bought together: baskets, frequent itemsets, association rules.
 
-In: events, items. Out: frequent_itemsets, association_rules.
+In: events, items, customer_identities. Out: frequent_itemsets, association_rules.
 """
 
+from lib.events.identities import with_canonical
 from lib.events.orders import with_baskets
 from lib.methods.frames import arrange, present_or_all
 from lib.rules.association import describe_floor, find_itemsets, find_rules
@@ -13,7 +14,7 @@ from lib.settings import Settings
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     wanted = settings.rules
-    events = with_baskets(inputs["events"])
+    events = with_baskets(with_canonical(inputs["events"], inputs["customer_identities"]))
     types, all_types = present_or_all(events, "event_type", wanted.event_types)
     if all_types:
         run.note(f"no event is of a type in rules.event_types: baskets are made of all types, {', '.join(types)}")
@@ -30,7 +31,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="mine_rules",
     doc=__doc__,
-    reads=("events", "items"),
+    reads=("events", "items", "customer_identities"),
     writes=("frequent_itemsets", "association_rules"),
     settings=("rules", "items"),
     transform=transform,

@@ -1,24 +1,26 @@
 """Offer every customer the items they are most likely to want.
 
-In: events, items, customers. Out: recommendations.
+In: events, items, customers, customer_identities. Out: recommendations.
 """
 
+from lib.events.identities import canonical_customers, with_canonical
 from lib.recommend.recommendations import recommend
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    offered = recommend(
-        inputs["customers"], inputs["events"], inputs["items"], run.as_of, settings, run.stage, run.note
-    )
+    identities = inputs["customer_identities"]
+    customers = canonical_customers(inputs["customers"], identities)
+    events = with_canonical(inputs["events"], identities)
+    offered = recommend(customers, events, inputs["items"], run.as_of, settings, run.stage, run.note)
     return {"recommendations": offered}
 
 
 JOB = Job(
     name="recommend_items",
     doc=__doc__,
-    reads=("events", "items", "customers"),
+    reads=("events", "items", "customers", "customer_identities"),
     writes=("recommendations",),
     settings=("recommend", "als", "items"),
     transform=transform,

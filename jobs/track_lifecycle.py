@@ -1,9 +1,10 @@
 """Say where each customer stands in their life cycle, and what they are worth.
 
-In: customer_days, customer_totals, customers. Out: customer_lifecycle, lifecycle_transitions, value_parameters.
+In: customer_days, customer_totals, customer_identities, customers. Out: customer_lifecycle, lifecycle_transitions, value_parameters.
 Previous stages and transitions come from the release before.
 """
 
+from lib.events.identities import canonical_customers
 from lib.features import days, lifecycle, orders, value
 from lib.methods.frames import arrange, present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -12,9 +13,11 @@ from lib.settings import Settings
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     partitions = settings.fit.partitions
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], run.as_of)
+    identities = inputs["customer_identities"]
+    customers = canonical_customers(inputs["customers"], identities)
+    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
     types, _ = present_or_all(orders.held_types(known), "event_type", settings.features.order_types)
-    found = lifecycle.find_rhythms(inputs["customers"], known, types, run.as_of)
+    found = lifecycle.find_rhythms(customers, known, types, run.as_of)
     rhythms = run.stage(arrange(found, "customer_id", partitions), "rhythms")
     crowd = lifecycle.crowd_gap(rhythms, settings.lifecycle)
     staged = lifecycle.stage_customers(rhythms, crowd, settings.lifecycle, run.as_of)
@@ -34,7 +37,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="track_lifecycle",
     doc=__doc__,
-    reads=("customer_days", "customer_totals", "customers"),
+    reads=("customer_days", "customer_totals", "customer_identities", "customers"),
     reads_base=("customer_lifecycle",),
     writes=("customer_lifecycle", "lifecycle_transitions", "value_parameters"),
     settings=("features", "lifecycle", "value"),

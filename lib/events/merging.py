@@ -14,6 +14,8 @@ from lib.tables import Table, contract
 def merge_rows(rows: DataFrame, table: Table) -> DataFrame:
     """One row per key of the table."""
     values = [column.name for column in table.columns if column.name not in table.key]
+    if not values:
+        return rows.select(table.column_names).distinct()
     merged = rows.groupBy(*table.key).agg(
         *(_most_frequent(name, table.column(name).type).alias(name) for name in values)
     )

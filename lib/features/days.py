@@ -150,15 +150,35 @@ def total_days(days: DataFrame) -> DataFrame:
     return merge_measures(days, F.max("day").alias("last_day"))
 
 
-def known_measures(days: DataFrame, totals: DataFrame, as_of: date) -> DataFrame:
-    """customer_id, types, contexts of every customer with an event; visits without a login left out.
+def known_measures(days: DataFrame, totals: DataFrame, customer_identities: DataFrame, as_of: date) -> DataFrame:
+    """customer_id, types, contexts of every person with an event: the ids that are one person merged, visits without a login left out.
 
     `days` are those before the as-of date. They are read only where `totals` reach beyond it.
     """
     last = totals.agg(F.max("last_day").alias("day")).head()
     beyond = last is not None and last["day"] is not None and last["day"] >= as_of
-    measures = merge_measures(days) if beyond else totals
-    return measures.where(~F.col("customer_id").startswith(VISIT)).select("customer_id", "types", "contexts")
+    return merge_persons(merge_measures(days) if beyond else totals, customer_identities)
+
+
+def merge_persons(measures: DataFrame, customer_identities: DataFrame) -> DataFrame:
+    """Measures by person. Only those of several ids are merged, so that most rows are not shuffled."""
+    measures = measures.select("customer_id", "types", "contexts")
+    others = _other_names(customer_identities)
+    persons = others.select(F.col("person").alias("customer_id")).distinct()
+    several = others.select("customer_id").unionByName(persons).distinct()
+    is_visit = F.col("customer_id").startswith(VISIT)
+    alone = measures.where(~is_visit).join(several, on="customer_id", how="left_anti")
+    shared = measures.join(several, on="customer_id", how="left_semi").join(others, on="customer_id", how="left")
+    named = shared.withColumn("customer_id", F.coalesce("person", "customer_id")).drop("person")
+    return alone.unionByName(merge_measures(named).select(measures.columns))
+
+
+def _other_names(customer_identities: DataFrame) -> DataFrame:
+    """customer_id, person: the ids and visits in the days that are someone of another name."""
+    visit = F.concat(F.lit(VISIT), F.col("source"), F.lit("\x1f"), F.col("source_id"))
+    name = F.when(F.col("id_type") == "customer", F.col("source_id")).when(F.col("id_type") == "session", visit)
+    named = customer_identities.select(name.alias("customer_id"), F.col("customer_id").alias("person"))
+    return named.where("customer_id <> person").distinct()
 
 
 def _context_columns(zones: Mapping[str, str], properties: Sequence[str]) -> dict[str, Column]:

@@ -31,6 +31,7 @@ class Settings(Section):
     fit: sections.Fit
     checks: sections.Checks
     items: sections.Items
+    identities: sections.Identities
     features: sections.Features
     lifecycle: customers.Lifecycle
     value: customers.Value

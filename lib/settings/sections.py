@@ -101,6 +101,19 @@ def _literal(text: str) -> str:
     return "".join(c if c.isalnum() or c in " _-" else f"\\x{{{ord(c):x}}}" for c in text)
 
 
+class Identities(Section):
+    """[identities]: which ids are one customer."""
+
+    own_types: list[str]
+    """Types of ids that mean something within their source alone; others are the same id in every source."""
+    max_customers_per_id: Count
+    """An id that more customers share, such as a shop's tablet, does not make them one."""
+    max_customers: dict[str, Count]
+    """The same for one type of id; 1: never makes customers one."""
+    max_component: Count
+    """Most customers that may become one; where ids bring more together, each stays itself."""
+
+
 class Features(Section):
     """[features]: what a customer's measures are made of."""
 

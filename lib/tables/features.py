@@ -4,6 +4,55 @@ from lib.tables.contract import Column, Table, not_negative
 
 KEPT = "as long as a kept release names it"
 
+CUSTOMER_IDENTITIES = Table(
+    name="customer_identities",
+    grain="One id of one source and its canonical customer. A customer that is not listed is itself.",
+    columns=(
+        Column("source", "string", "Name of the source in the settings.", required=True),
+        Column("id_type", "string", "customer, session, or as in identities.", required=True),
+        Column("source_id", "string", "The id.", required=True),
+        Column("customer_id", "string", "Smallest of the customer ids that are one; null: belongs to no one customer."),
+        Column(
+            "method",
+            "string",
+            "own: tied to no other; login: by the session's other events; shared: by too many customers; too_large: would "
+            "make too many one; else the types of the ids that tie it, joined by +.",
+            required=True,
+        ),
+        Column("component_size", "bigint", "Customer ids that its ids bring together; null: shared."),
+    ),
+    key=("source", "id_type", "source_id"),
+    subject="customer_id",
+    retention=KEPT,
+    checks={
+        "of_some_customer": "customer_id IS NOT NULL OR method IN ('shared', 'too_large')",
+        "component_not_empty": "component_size IS NULL OR component_size >= 1",
+    },
+)
+
+MATCHED_RETURNS = Table(
+    name="matched_returns",
+    grain="One return, and the purchase it undoes where one was found.",
+    columns=(
+        Column("event_id", "string", "The return.", required=True),
+        Column("purchase_event_id", "string", "The purchase; null: none was found."),
+        Column("quantity", "double", "Units of the purchase that the return undoes; 0 without one.", required=True),
+        Column("method", "string", "order, latest, most_left, or unmatched.", required=True),
+        Column("customer_id", "string", "Canonical customer; null: anonymous."),
+        Column("item_id", "string", "What was returned."),
+        Column("returned_quantity", "double", "Units of the return.", required=True),
+        Column("amount", "decimal(18,4)", "Amount of the return."),
+        Column("days_between", "int", "Days from the purchase to the return; null: unmatched, or no clock."),
+    ),
+    key=("event_id",),
+    subject="customer_id",
+    retention=KEPT,
+    checks={
+        "no_more_than_returned": "quantity >= 0 AND quantity <= returned_quantity",
+        "matched_or_not": "if(method = 'unmatched', purchase_event_id IS NULL AND quantity = 0, purchase_event_id IS NOT NULL)",
+    },
+)
+
 CUSTOMER_FEATURES = Table(
     name="customer_features",
     grain="One customer; frequency = orders, monetary = spend net of returns.",
@@ -50,4 +99,4 @@ RFM_CUT_POINTS = Table(
     retention=KEPT,
 )
 
-TABLES = (CUSTOMER_FEATURES, RFM_CUT_POINTS)
+TABLES = (CUSTOMER_IDENTITIES, MATCHED_RETURNS, CUSTOMER_FEATURES, RFM_CUT_POINTS)

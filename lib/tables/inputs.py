@@ -88,14 +88,14 @@ CUSTOMERS = Table(
 
 IDENTITIES = Table(
     name="identities",
-    grain="One id of one source and the customer it is known to belong to.",
+    grain="One id of one source and one customer it is known to belong to.",
     columns=(
         Column("source", "string", "Name of the source in the settings.", required=True),
         Column("id_type", "string", "account, email_hash, loyalty_card, device, …", required=True),
         Column("source_id", "string", "The id.", required=True),
-        Column("customer_id", "string", "The customer it belongs to; null: not known."),
+        Column("customer_id", "string", "A customer it belongs to: there may be several.", required=True),
     ),
-    key=("source", "id_type", "source_id"),
+    key=("source", "id_type", "source_id", "customer_id"),
     subject="customer_id",
     retention=FOREVER,
     writing="snapshot",

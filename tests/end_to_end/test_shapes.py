@@ -25,7 +25,7 @@ unit_price = "price"
 min_support = 0.2
 """
 
-FEATURES = "ingest_events build_features"
+FEATURES = "ingest_events resolve_identities build_features"
 HEADER = "who,day,order,thing,price\n"
 
 
@@ -141,7 +141,7 @@ event_type = "if(Y = 1, 'offer_redeemed', 'offer_sent')"
 properties = { destination = "destination", weather = "weather" }
 """,
         as_of=date(2024, 1, 1),
-        only="ingest_events mine_rules",
+        only="ingest_events resolve_identities mine_rules",
     )
     assert shop.batch("coupons") == (32, 16, 16, 0)
     assert shop.table("events").where("event_time IS NULL AND properties['weather'] = 'sunny'").count() == 8
