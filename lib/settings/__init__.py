@@ -33,6 +33,8 @@ class Settings(Section):
     items: sections.Items
     features: sections.Features
     segments: sections.Segments
+    factors: sections.Factors
+    interests: sections.Interests
     rules: sections.Rules
     recommend: sections.Recommend
     als: sections.Als

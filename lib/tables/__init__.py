@@ -1,11 +1,12 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import features, inputs, recommend, rules, running, segments
+from lib.tables import factors, features, inputs, recommend, rules, running, segments
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
     *inputs.TABLES,
     *features.TABLES,
+    *factors.TABLES,
     *segments.TABLES,
     *rules.TABLES,
     *recommend.TABLES,
