@@ -57,9 +57,7 @@ def find_factors(features: DataFrame, settings: Settings, note: Note) -> tuple[D
     except fa.NotFactorable as reason:
         note(f"no factors: {reason}")
         return _nothing(features, "factor_loadings"), _nothing(features, "customer_factors")
-    _note_left_out(
-        note, "explained whole by the factors (Heywood cases)", [varying[i].feature for i in solution.heywood]
-    )
+    _note_left_out(note, "communality held below 1 (Heywood cases)", [varying[i].feature for i in solution.heywood])
     labels = name_factors(solution.loadings, [p.feature for p in varying], wanted.salient_loading)
     return _loading_rows(features, solution, varying, labels), score_customers(measures, solution, varying, labels)
 

@@ -1,8 +1,8 @@
 """RFM: recency, frequency and monetary value as scores from 1 to 5, and their named segments.
 
 A score is a function of the value alone: 1 + the number of cut points below it (for recency, where less is better, 5 less that number).
-So equal values get equal scores, however many there are. Cut points are those of the settings, or the exact 20, 40, 60 and 80 % quantiles, by
-linear interpolation, over customers with an order; there, a measure that is the same for all of them tells nothing: everyone gets 3.
+So equal values get equal scores, however many there are. Cut points are those of the settings, or the exact 20, 40, 60 and 80 % quantiles,
+by linear interpolation, over customers with an order; there, a measure that is the same for all of them tells nothing: everyone gets 3.
 
 Source: A. M. Hughes, Strategic Database Marketing, 1994. Cost: one aggregation whose state is the distinct values of each measure.
 """

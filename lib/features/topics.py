@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, inf
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import numpy.typing as npt
+from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import LDA, LDAModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
@@ -27,6 +29,8 @@ Floats = npt.NDArray[np.floating]
 
 # MLlib's own 1024 and 0.51 hardly move from the random start within some tens of steps
 LEARNING_OFFSET, LEARNING_DECAY = 10.0, 0.7
+
+PARALLEL_FITS = 4
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def choose_topics(corpus: Corpus, settings: Interests, fit: Fit, note: Note) -> 
         return _fit(_arranged(sampled, size, fit), tried[0], settings, fit.seed)
     held_out = hash_share(settings.held_out, fit.seed + 1, "customer_id")
     training = _arranged(sampled.where(~held_out), size, fit)
-    candidates = [_fit(training, number, settings, fit.seed) for number in tried]
+    candidates = _fit_each(training, tried, settings, fit.seed)
     testing = arrange(sampled.where(held_out), "customer_id", fit.partitions).cache()
     perplexities = [perplexity(topics, testing, fit.seed) for topics in candidates]
     best = min(range(len(tried)), key=lambda i: (perplexities[i], tried[i]))
@@ -67,6 +71,16 @@ def choose_topics(corpus: Corpus, settings: Interests, fit: Fit, note: Note) -> 
 def _arranged(documents: DataFrame, size: int, fit: Fit) -> DataFrame:
     # each step samples from the rows again
     return as_vectors(arrange(documents, "customer_id", fit.partitions), size).cache()
+
+
+def _fit_each(vectors: DataFrame, numbers: Sequence[int], settings: Interests, seed: int) -> list[Topics]:
+    """The fits are independent, and one leaves the cores idle whenever the driver updates its topics."""
+
+    def fit(number: int) -> Topics:
+        return _fit(vectors, number, settings, seed)
+
+    with ThreadPool(min(PARALLEL_FITS, len(numbers))) as pool:
+        return pool.map(inheritable_thread_target(vectors.sparkSession)(fit), numbers)
 
 
 def _fit(vectors: DataFrame, number: int, settings: Interests, seed: int) -> Topics:
