@@ -21,7 +21,7 @@ from lib.features.vectors import FeatureParameters, check_features, fit_paramete
 from lib.methods import factor_analysis as fa
 from lib.methods.frames import arrange
 from lib.settings import Settings
-from lib.settings.sections import Factors
+from lib.settings.features import Factors
 from lib.tables import contract
 
 Note = Callable[[str], None]

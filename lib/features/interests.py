@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from lib.features.documents import Vocabulary, build_corpus
 from lib.features.topics import Floats, Topics, choose_topics, mix_topics, most_relevant, relevance
 from lib.settings import Settings
-from lib.settings.sections import Interests
+from lib.settings.features import Interests
 from lib.tables import contract
 
 Stage = Callable[[DataFrame, str], DataFrame]

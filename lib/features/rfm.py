@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.settings.sections import Rfm
+from lib.settings.features import Rfm
 
 MEASURES = {"recency_days": "r_score", "frequency": "f_score", "monetary": "m_score"}
 QUINTILES = (0.2, 0.4, 0.6, 0.8)

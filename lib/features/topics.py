@@ -22,7 +22,8 @@ from pyspark.sql import functions as F
 
 from lib.features.documents import Corpus, as_vectors, hash_share
 from lib.methods.frames import arrange
-from lib.settings.sections import Fit, Interests
+from lib.settings.features import Interests
+from lib.settings.sections import Fit
 
 Note = Callable[[str], None]
 Floats = npt.NDArray[np.floating]

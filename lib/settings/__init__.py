@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from lib.settings import layers, sections
 from lib.settings.errors import SettingsError
+from lib.settings.features import Factors, Interests
 from lib.settings.section import Section, SourceName
 from lib.settings.sources import Source
 
@@ -33,8 +34,8 @@ class Settings(Section):
     items: sections.Items
     features: sections.Features
     segments: sections.Segments
-    factors: sections.Factors
-    interests: sections.Interests
+    factors: Factors
+    interests: Interests
     rules: sections.Rules
     recommend: sections.Recommend
     als: sections.Als
