@@ -1,8 +1,8 @@
 """Factors behind the measures of customers: few independent traits that explain why the measures go together.
 
 The measures are prepared as for clustering (nulls to the median, winsorised, on a log scale where skewed, standardised): else a few large
-customers make the correlations. Cost: two aggregations for the preparation, one pass for the correlations and one for the scores; the
-driver sees p×p numbers of p features.
+customers make the correlations. Cost: two aggregations for the preparation, two passes for the correlations (means, then products) and one
+for the scores; the driver sees p×p numbers of p features.
 """
 
 from __future__ import annotations
@@ -42,28 +42,38 @@ def find_factors(features: DataFrame, settings: Settings, note: Note) -> tuple[D
     numbers = [F.nanvl(F.col(name).cast("double"), F.lit(None).cast("double")).alias(name) for name in names]
     measures = features.select("customer_id", *numbers)
     parameters = fit_parameters(measures, settings.segments.vectors.model_copy(update={"features": names}))
-    varying = [p for p in parameters if p.scale > 0]
-    _note_left_out(note, "the same for all customers", [p.feature for p in parameters if p.scale == 0])
     try:
-        customers = measures.count()
-        if customers <= len(varying) or len(varying) < fa.MIN_FEATURES:
-            raise fa.NotFactorable(f"{customers:,} customers and {len(varying)} features that differ are too few")
-        correlations = correlate(prepare_vectors(measures, varying), settings.fit.partitions)
-        kept = fa.independent_features(correlations)
-        _note_left_out(note, "known from the others", [p.feature for i, p in enumerate(varying) if i not in kept])
-        correlations, varying = correlations[np.ix_(kept, kept)], [varying[i] for i in kept]
-        number = _number_of_factors(correlations, customers, wanted, settings.fit.seed, note)
-        solution = fa.analyse_factors(correlations, number)
+        kept, solution = _analyse(measures, parameters, settings, note)
     except fa.NotFactorable as reason:
         note(f"no factors: {reason}")
         return _nothing(features, "factor_loadings"), _nothing(features, "customer_factors")
-    _note_left_out(note, "communality held below 1 (Heywood cases)", [varying[i].feature for i in solution.heywood])
-    labels = name_factors(solution.loadings, [p.feature for p in varying], wanted.salient_loading)
-    return _loading_rows(features, solution, varying, labels), score_customers(measures, solution, varying, labels)
+    labels = name_factors(solution.loadings, [p.feature for p in kept], wanted.salient_loading)
+    return _loading_rows(features, solution, kept, labels), score_customers(measures, solution, kept, labels)
+
+
+def _analyse(
+    measures: DataFrame, parameters: Sequence[FeatureParameters], settings: Settings, note: Note
+) -> tuple[list[FeatureParameters], fa.FactorSolution]:
+    """The features that go into the analysis, and its solution. Raises NotFactorable."""
+    varying = [p for p in parameters if p.scale > 0]
+    _note_features(note, "left out, the same for all customers", [p.feature for p in parameters if p.scale == 0])
+    customers = measures.count()
+    if customers <= len(varying) or len(varying) < fa.MIN_FEATURES:
+        raise fa.NotFactorable(f"{customers:,} customers and {len(varying)} features that differ are too few")
+    correlations = correlate(prepare_vectors(measures, varying), settings.fit.partitions)
+    kept = fa.independent_features(correlations)
+    _note_features(note, "left out, known from the others", [p.feature for i, p in enumerate(varying) if i not in kept])
+    correlations, varying = correlations[np.ix_(kept, kept)], [varying[i] for i in kept]
+    if len(varying) < fa.MIN_FEATURES:
+        raise fa.NotFactorable(f"{len(varying)} independent features are too few")
+    number = _number_of_factors(correlations, customers, settings.factors, settings.fit.seed, note)
+    solution = fa.analyse_factors(correlations, number)
+    _note_features(note, "communality held below 1 (Heywood case)", [varying[i].feature for i in solution.heywood])
+    return varying, solution
 
 
 def correlate(vectors: DataFrame, partitions: int) -> fa.Floats:
-    """p×p correlations of the elements of `vector` (customer_id, vector array<double>), in one pass; only these come to the driver."""
+    """p×p correlations of the elements of `vector` (customer_id, vector array<double>), in two passes; only these come to the driver."""
     points = vectors.select("customer_id", array_to_vector(F.col("vector")).alias("features"))
     row = Correlation.corr(arrange(points, "customer_id", partitions), "features").head()
     assert row is not None
@@ -73,8 +83,11 @@ def correlate(vectors: DataFrame, partitions: int) -> fa.Floats:
 
 def _number_of_factors(correlations: fa.Floats, customers: int, wanted: Factors, seed: int, note: Note) -> int:
     features = len(correlations)
+    most = fa.most_factors(features)
+    if wanted.number > most:
+        note(f"factors.number is {wanted.number}, but {features} features tell only {most} factors apart")
     if wanted.number:
-        return min(wanted.number, fa.most_factors(features))
+        return min(wanted.number, most)
     eigenvalues = np.linalg.eigvalsh(correlations)[::-1]
     chance = fa.chance_eigenvalues(features, customers, wanted.percentile, wanted.draws, seed)
     number = fa.count_factors(eigenvalues, chance)
@@ -133,7 +146,7 @@ def _score(weights: fa.Floats) -> Column:
     return reduce(add, (F.col("vector")[i] * F.lit(float(weight)) for i, weight in enumerate(weights)))
 
 
-def _note_left_out(note: Note, why: str, features: Sequence[str]) -> None:
+def _note_features(note: Note, why: str, features: Sequence[str]) -> None:
     if features:
         note(f"{why}: {', '.join(features)}")
 

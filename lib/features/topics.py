@@ -31,6 +31,9 @@ Floats = npt.NDArray[np.floating]
 # MLlib's own 1024 and 0.51 hardly move from the random start within some tens of steps
 LEARNING_OFFSET, LEARNING_DECAY = 10.0, 0.7
 
+MIN_HELD_OUT = 20
+"""Fewer held-out customers can't choose between numbers of topics."""
+
 PARALLEL_FITS = 4
 
 
@@ -49,14 +52,15 @@ class Topics:
 
 
 def choose_topics(corpus: Corpus, settings: Interests, fit: Fit, note: Note) -> Topics:
-    """The topics of a hash sample of the customers, of as many numbers of topics as there are, that of least held-out perplexity.
+    """The topics of a hash sample of the customers: of the numbers in the settings the one of least held-out perplexity.
 
-    There are never more topics than items or customers.
+    There are never more topics than items or customers; where too few customers would be held out, the smallest number is taken.
     """
     size = len(corpus.vocabulary.items)
     tried = sorted({min(number, size, corpus.customers) for number in settings.topics})
     sampled = corpus.documents.where(hash_share(settings.fit_customers / corpus.customers, fit.seed, "customer_id"))
-    if len(tried) == 1:
+    too_few = min(settings.fit_customers, corpus.customers) * settings.held_out < MIN_HELD_OUT
+    if too_few or len(tried) == 1:
         return _fit(_arranged(sampled, size, fit), tried[0], settings, fit.seed)
     held_out = hash_share(settings.held_out, fit.seed + 1, "customer_id")
     training = _arranged(sampled.where(~held_out), size, fit)

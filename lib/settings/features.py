@@ -63,7 +63,7 @@ class Interests(Section):
     """Most items in the vocabulary: those of most customers."""
     fit_customers: Annotated[int, Field(ge=100)]
     """About as many customers are in the fit, by a hash of their id; all get their interests."""
-    held_out: Annotated[float, Field(gt=0, lt=1)]
+    held_out: Annotated[float, Field(gt=0, le=0.5)]
     """Share of these that perplexity is measured on, where several numbers of topics are tried."""
     iterations: Count
     """Steps of the fit, one mini-batch each."""

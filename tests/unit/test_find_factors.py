@@ -53,7 +53,10 @@ def test_planted_traits_are_found_named_and_scored_whatever_the_partitions(featu
     notes = []
     loadings, scores = find_factors(features, settings, notes.append)
     scores = conform(scores, contract("customer_factors")).cache()
-    assert notes[:2] == ["the same for all customers: categories, return_rate", "known from the others: orders"]
+    assert notes[:2] == [
+        "left out, the same for all customers: categories, return_rate",
+        "left out, known from the others: orders",
+    ]
     assert notes[2].startswith("2 factors of 8 features: eigenvalues 3.")
     assert len(notes) == 3
 
