@@ -8,6 +8,7 @@ def all_jobs() -> list[Job]:
     from jobs import (
         build_features,
         describe_context,
+        find_factors,
         ingest_events,
         match_returns,
         mine_rules,
@@ -28,6 +29,7 @@ def all_jobs() -> list[Job]:
         build_features.JOB,
         track_lifecycle.JOB,
         describe_context.JOB,
+        find_factors.JOB,
         segment_customers.JOB,
         mine_rules.JOB,
         recommend_items.JOB,

@@ -5,7 +5,7 @@ In: customer_days, customer_totals, customer_identities, customers, items. Out: 
 
 from lib.events.identities import canonical_customers
 from lib.features import days, orders
-from lib.features.rfm import describe_cut_points, find_cut_points, score_customers
+from lib.features.rfm import choose_cut_points, describe_cut_points, score_customers
 from lib.methods.frames import present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -22,7 +22,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         customers, known, inputs["items"], run.as_of, types, settings.features.return_types
     )
     measured = run.stage(measures, "measured")
-    cut_points = find_cut_points(measured)
+    cut_points = choose_cut_points(measured, settings.features.rfm)
     scored = score_customers(measured, cut_points)
     return {"customer_features": scored, "rfm_cut_points": describe_cut_points(scored, cut_points)}
 

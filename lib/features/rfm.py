@@ -1,8 +1,8 @@
 """RFM: recency, frequency and monetary value as scores from 1 to 5, and their named segments.
 
-A score is a function of the value alone: 1 + the number of quintile cut points below it (for recency, where less is better, 5 less that
-number). So equal values get equal scores, however many there are. Cut points are the exact 20, 40, 60 and 80 % quantiles, by linear
-interpolation, over customers with an order. A measure that is the same for all of them tells nothing: everyone gets 3.
+A score is a function of the value alone: 1 + the number of cut points below it (for recency, where less is better, 5 less that number).
+So equal values get equal scores, however many there are. Cut points are those of the settings, or the exact 20, 40, 60 and 80 % quantiles,
+by linear interpolation, over customers with an order; there, a measure that is the same for all of them tells nothing: everyone gets 3.
 
 Source: A. M. Hughes, Strategic Database Marketing, 1994. Cost: one aggregation whose state is the distinct values of each measure.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from lib.settings.features import Rfm
 
 MEASURES = {"recency_days": "r_score", "frequency": "f_score", "monetary": "m_score"}
 QUINTILES = (0.2, 0.4, 0.6, 0.8)
@@ -38,14 +40,21 @@ SEGMENTS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class CutPoints:
-    """The quintile bounds of one measure; empty: constant, or nobody has it."""
+    """The four bounds of one measure; empty: quintiles of what is constant, or of what nobody has."""
 
     measure: str
     bounds: tuple[float, ...]
 
 
+def choose_cut_points(measured: DataFrame, settings: Rfm) -> list[CutPoints]:
+    """Cut points of each measure, as the settings want them: fixed, or quintiles of `measured`."""
+    if settings.cut_points == "fixed":
+        return [CutPoints(measure, tuple(getattr(settings.fixed, measure))) for measure in MEASURES]
+    return find_cut_points(measured)
+
+
 def find_cut_points(measured: DataFrame) -> list[CutPoints]:
-    """Cut points of each measure over customers with an order."""
+    """The quintiles of each measure over customers with an order."""
     quantiles = [F.percentile(F.col(m).cast("double"), list(QUINTILES)).alias(m) for m in MEASURES]
     extremes = [F.min(m).alias(f"min_{m}") for m in MEASURES] + [F.max(m).alias(f"max_{m}") for m in MEASURES]
     row = measured.where("frequency > 0").agg(*quantiles, *extremes).head()

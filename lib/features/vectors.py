@@ -32,12 +32,17 @@ class NotNumeric(ValueError):
     """A feature that is no numeric column."""
 
 
-def check_features(features: DataFrame, wanted: list[str]) -> None:
-    """Raise NotNumeric with every wanted feature that the table doesn't have as a number."""
-    numeric = [f.name for f in features.schema if f.dataType.typeName() in ("integer", "long", "double", "decimal")]
+def numeric_features(features: DataFrame) -> list[str]:
+    """The columns that are numbers, in order."""
+    return [f.name for f in features.schema if f.dataType.typeName() in ("integer", "long", "double", "decimal")]
+
+
+def check_features(features: DataFrame, wanted: list[str], key: str = "segments.vectors.features") -> None:
+    """Raise NotNumeric with every wanted feature, of the setting `key`, that the table doesn't have as a number."""
+    numeric = numeric_features(features)
     if unknown := [name for name in wanted if name not in numeric]:
         raise NotNumeric(
-            f"segments.vectors.features: {', '.join(unknown)} is no numeric column of customer_features, which has {', '.join(numeric)}"
+            f"{key}: {', '.join(unknown)} is no numeric column of customer_features, which has {', '.join(numeric)}"
         )
 
 

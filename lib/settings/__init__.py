@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from lib.settings import customers, layers, sections
 from lib.settings.errors import SettingsError
+from lib.settings.features import Factors, Interests
 from lib.settings.section import Section, SourceName
 from lib.settings.sources import Source
 
@@ -37,6 +38,8 @@ class Settings(Section):
     value: customers.Value
     context: customers.Context
     segments: sections.Segments
+    factors: Factors
+    interests: Interests
     rules: sections.Rules
     recommend: sections.Recommend
     als: sections.Als

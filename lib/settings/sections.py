@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from lib.settings.features import Rfm
 from lib.settings.section import Count, Section, Share, Sql, SqlOrList
 
 _INTERVAL = re.compile(r"\d+ (minute|hour|day)s?")
@@ -121,6 +122,7 @@ class Features(Section):
     """Event types that make an order; where the data hold none of them, every type does."""
     return_types: list[str]
     """Event types that give money back."""
+    rfm: Rfm
 
 
 class Vectors(Section):

@@ -1,6 +1,6 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import context, days, features, inputs, lifecycle, recommend, rules, running, segments
+from lib.tables import context, days, factors, features, inputs, lifecycle, recommend, rules, running, segments
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
@@ -9,6 +9,7 @@ TABLES: tuple[Table, ...] = (
     *features.TABLES,
     *lifecycle.TABLES,
     *context.TABLES,
+    *factors.TABLES,
     *segments.TABLES,
     *rules.TABLES,
     *recommend.TABLES,

@@ -24,6 +24,11 @@ max_iterations = 5
 [segments.bisecting]
 leaves = 4
 max_iterations = 3
+[factors]
+draws = 10
+[interests]
+topics = [2]
+iterations = 3
 [als]
 rank = 2
 iterations = 2

@@ -13,6 +13,7 @@ from lib.features.rfm import (
     MEASURES,
     SEGMENTS,
     CutPoints,
+    choose_cut_points,
     describe_cut_points,
     find_cut_points,
     name_segment,
@@ -166,3 +167,31 @@ def test_a_constant_measure_is_described_by_one_score_without_bounds(spark):
     cuts = find_cut_points(frame)
     described = describe_cut_points(score_customers(frame, cuts), cuts).where("measure = 'frequency'").collect()
     assert [tuple(row) for row in described] == [("frequency", 3, None, None, 2)]
+
+
+def test_fixed_cut_points_score_the_same_value_alike_whoever_else_there_is(spark, settings):
+    assert choose_cut_points(measured(spark, [(5, 2, 10)]), settings.features.rfm) == [
+        CutPoints(m, ()) for m in MEASURES
+    ]
+    bounds = {
+        "recency_days": [30.0, 90.0, 180.0, 365.0],
+        "frequency": [1.0, 2.0, 4.0, 9.0],
+        "monetary": [0.5, 10.0, 20.0, 30.0],
+    }
+    fixed = settings.features.rfm.fixed.model_copy(update=bounds)
+    cuts = choose_cut_points(
+        measured(spark, []), settings.features.rfm.model_copy(update={"cut_points": "fixed", "fixed": fixed})
+    )
+    rows = [(30, 1, "0.5"), (31, 2, "0.51"), (180, 4, 20), (365, 9, 30), (366, 10, "30.01"), (None, 0, 99)]
+    scored = score_customers(measured(spark, rows), cuts)
+    found = [(row["r_score"], row["f_score"], row["m_score"]) for row in scored.orderBy("customer_id").collect()]
+    assert found == [(5, 1, 1), (4, 2, 2), (3, 3, 3), (2, 4, 4), (1, 5, 5), (1, 1, 1)]
+    described = {
+        (d["measure"], d["score"]): (d["lower"], d["upper"], d["customers"])
+        for d in describe_cut_points(scored, cuts).collect()
+    }
+    assert described["recency_days", 5] == (None, 30.0, 1) and described["monetary", 5] == (30.0, None, 1)
+
+
+def test_the_segments_are_the_customary_eleven_and_the_prospects():
+    assert len(SEGMENTS) == 12 and set(SEGMENTS) == {name for row in GRID.values() for name in row} | {"prospects"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from lib.settings import BASE, SAMPLE, Settings, SettingsError, Source, load, sections
+from lib.settings import BASE, SAMPLE, Settings, SettingsError, Source, features, load, sections
 from lib.settings.section import Section
 
 HOME = Path(__file__).resolve().parents[2]
@@ -46,6 +46,15 @@ def fields(model: type[BaseModel], above: str = "") -> set[str]:
         nested = inspect.isclass(field.annotation) and issubclass(field.annotation, Section)
         names |= fields(field.annotation, f"{above}{name}.") if nested else {above + name}
     return names
+
+
+def section_classes() -> list[type[Section]]:
+    return [
+        m
+        for module in (sections, features)
+        for _, m in inspect.getmembers(module, inspect.isclass)
+        if issubclass(m, Section)
+    ]
 
 
 def keys(tree: dict, known: set[str], above: str = "") -> set[str]:
@@ -176,6 +185,9 @@ def test_a_wrong_type_is_refused(assignment):
         "segments.kmeans.k_max=101",
         "checks.max_id_length=0",
         "checks.earliest_time=2024-13-45",
+        'features.rfm.cut_points="deciles"',
+        "factors.percentile=100",
+        "interests.relevance=1.1",
     ],
 )
 def test_a_value_out_of_range_is_refused(assignment):
@@ -189,6 +201,14 @@ def test_a_value_out_of_range_is_refused(assignment):
         ("segments.vectors.lower_quantile=0.99", "lower_quantile must be below upper_quantile"),
         ('segments.vectors.features=["frequency", "frequency"]', "names one feature twice"),
         ("segments.vectors.features=[]", "at least 1 item"),
+        (
+            "features.rfm.fixed.frequency=[1, 2, 2, 4]",
+            "features.rfm.fixed.frequency: takes four numbers, each above the one before",
+        ),
+        (
+            "features.rfm.fixed.recency_days=[1, 2, 3]",
+            "features.rfm.fixed.recency_days: list should have at least 4 items",
+        ),
         ("checks.rules.cheap.unknown=1", "lacks checks.rules.cheap.reject"),
     ],
 )
@@ -355,13 +375,13 @@ def test_every_key_of_base_toml_is_explained():
 
 
 def test_no_class_of_a_section_has_a_default():
-    models = [m for _, m in inspect.getmembers(sections, inspect.isclass) if issubclass(m, Section)]
+    models = section_classes()
     assert len(models) > 10
     assert not [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.is_required()]
 
 
 def test_every_section_is_frozen_strict_and_closed():
-    models = [m for _, m in inspect.getmembers(sections, inspect.isclass) if issubclass(m, Section)]
+    models = section_classes()
     for model in (*models, Source, Settings):
         assert (model.model_config["frozen"], model.model_config["strict"]) == (True, True)
         assert model.model_config["extra"] == "forbid"
