@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from lib.settings import layers, sections
 from lib.settings.errors import SettingsError
 from lib.settings.section import Section, SourceName
+from lib.settings.simulation import Simulation
 from lib.settings.sources import Source
 
 BASE = "conf/base.toml"
@@ -36,6 +37,7 @@ class Settings(Section):
     rules: sections.Rules
     recommend: sections.Recommend
     als: sections.Als
+    simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 
     def digest(self, names: Sequence[str]) -> str:
