@@ -16,7 +16,7 @@ Inputs = Mapping[str, DataFrame]
 """Table → its rows. Events are those before the as-of date."""
 
 Outputs = dict[str, DataFrame]
-"""Table → the rows to write."""
+"""Table, or data set → the rows to write."""
 
 
 class Run(Protocol):
@@ -63,6 +63,8 @@ class Job:
     transform: Transform
     reads_base: tuple[str, ...] = ()
     reads_sources: bool = False
+    data_sets: tuple[str, ...] = ()
+    """What a job writes that writes no table: each a folder of plain files under `simulation.path`. It has no part in a refresh."""
 
     @property
     def summary(self) -> str:

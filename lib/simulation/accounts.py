@@ -103,9 +103,7 @@ def make_consents(people: DataFrame, settings: Simulation) -> DataFrame:
             _decision(purpose, F.col("signup_day"), granted, F.lit(True)),
             _decision(purpose, later, F.lit(False), withdrawn & (later < settings.days)),
         ]
-    told = _accounts(people).select(
-        "person", "second", F.explode(F.array_compact(F.array(*decisions))).alias("told")
-    )
+    told = _accounts(people).select("person", "second", F.explode(F.array_compact(F.array(*decisions))).alias("told"))
     known = {
         "customer_id": account_id(person, F.col("second"), settings),
         "purpose": F.col("told.purpose"),

@@ -20,7 +20,9 @@ TYPES = (
 )  # fmt: skip
 """Types of events. Their places here are a part of event ids."""
 
-(_SIGNUP, _LOGIN, _SEARCH, _VIEW, _CLICK, _LIKE, _CART, _PURCHASE, _RATING, _RETURN, _SENT, _SEEN, _REDEEMED) = range(13)
+(_SIGNUP, _LOGIN, _SEARCH, _VIEW, _CLICK, _LIKE, _CART, _PURCHASE, _RATING, _RETURN, _SENT, _SEEN, _REDEEMED) = range(
+    13
+)
 
 _DAY = 86_400.0
 

@@ -92,8 +92,7 @@ def _settle_when_and_where(visits: DataFrame, settings: Simulation) -> DataFrame
     own_channel = draw.happens(world.CHANNEL_SHARE, "own_channel", *keys)
     settled = visits.withColumns(
         {
-            "day": F.when(moved, own_day).otherwise(day)
-            + F.least(F.greatest(hour, F.lit(0.5)), F.lit(23.0)) / 24,
+            "day": F.when(moved, own_day).otherwise(day) + F.least(F.greatest(hour, F.lit(0.5)), F.lit(23.0)) / 24,
             "channel": F.when((F.col("kind") == ORDER) & ~own_channel, any_channel).otherwise(F.col("channel")),
             "place": F.when(draw.happens(world.HOME_SHARE, "at_home", *keys), F.col("place")).otherwise(any_place),
             "second": F.col("has_second_account") & draw.happens(world.SECOND_ACCOUNT_VISITS, "account", *keys),
