@@ -38,9 +38,12 @@ def refresh(
 
 
 def write_data_sets(spark: SparkSession, settings: Settings, job: Job) -> int:
-    """Run a job that writes no table and say what it wrote where."""
+    """Run a job that writes no table and say what it wrote where. Raises WrongUse rather than overwrite a table."""
     path = absolute(settings.simulation.path)
-    execution = Execution(Store(spark, path), settings, job)
+    store = Store(spark, path)
+    if tables := [name for name in job.data_sets if store.exists(name)]:
+        raise WrongUse(f"simulation.path: {path} holds the Delta tables {', '.join(tables)}; name another folder")
+    execution = Execution(store, settings, job)
     execution.run_data_sets(path, settings.simulation.format)
     counts = execution.counts.outputs
     say(

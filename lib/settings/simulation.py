@@ -27,13 +27,13 @@ class Simulation(Section):
     """Items of the catalogue: at least two per topic and price level."""
     start: Annotated[str, AfterValidator(parse_date)]
     """First day."""
-    days: Annotated[int, Field(ge=30, le=36_500)]
+    days: Annotated[int, Field(ge=60, le=36_500)]
     """Length of the simulated time."""
     pace: Annotated[float, Field(gt=0, le=100)]
     """Orders per time, in multiples of what the segments' rhythms say."""
     regularity: Annotated[int, Field(ge=1, le=20)]
     """Gaps between orders are Erlang of this shape: 1 is BG/NBD's Poisson process, more is more regular."""
-    season_strength: Annotated[float, Field(ge=0, lt=1)]
+    season_strength: Annotated[float, Field(ge=0, le=0.9)]
     """Amplitude s of the yearly season: the busiest days have (1 + s) / (1 - s) times the orders of the quietest."""
     mean_lines: Annotated[float, Field(gt=1, le=20)]
     """Mean items drawn per order, before repeated ones are taken once."""

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from lib.settings.simulation import Simulation
 from lib.simulation import world
-from lib.simulation.catalogue import conform
+from lib.simulation.catalogue import in_contract_form
 from lib.simulation.draws import Draws
 from lib.simulation.people import account_id, moment
 from lib.simulation.visits import place_name
@@ -29,7 +29,7 @@ def make_customers(people: DataFrame, settings: Simulation) -> DataFrame:
         **{name: place_name(part, F.col("place")) for part, name in enumerate(("country", "region", "city"))},
         "attributes": F.create_map(F.lit("newsletter"), newsletter),
     }
-    return conform(_accounts(people), known, "customers")
+    return in_contract_form(_accounts(people), known, "customers")
 
 
 def _accounts(people: DataFrame) -> DataFrame:
@@ -110,7 +110,7 @@ def make_consents(people: DataFrame, settings: Simulation) -> DataFrame:
         "decided_at": moment(F.col("told.day"), settings),
         "granted": F.col("told.granted"),
     }
-    return conform(told, known, "consents")
+    return in_contract_form(told, known, "consents")
 
 
 def _decision(purpose: str, day: Column, granted: Column, holds: Column) -> Column:

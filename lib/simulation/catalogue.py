@@ -57,17 +57,17 @@ def make_items(spark: SparkSession, settings: Simulation) -> DataFrame:
     """Rows of the contract `items`."""
     draw, item = Draws(settings.seed), F.col("id")
     topic = item_topic(item)
+    vocabulary = F.split(pick(tuple(world.WORDS.values()), topic), " ")
 
     def words(count: int, purpose: str) -> Column:
         """Words of the item's topic, different draws for each place."""
-        vocabulary = pick([text.split() for text in world.WORDS.values()], topic)
         places = [draw.integer(12, f"{purpose}/{place}", item) for place in range(count)]
-        return F.array(*(F.element_at(vocabulary, place + 1) for place in places))
+        return F.array(*(F.get(vocabulary, place) for place in places))
 
     common = pick(world.COMMON_WORDS, draw.integer(len(world.COMMON_WORDS), "common", item))
     title = F.initcap(F.concat_ws(" ", common, words(2, "title")))
     tags = F.array_distinct(F.concat(words(2, "tags"), F.array(pick(world.PRICE_LEVELS, item_level(item)))))
-    brand = F.concat_ws(" ", F.lit("House of"), F.initcap(F.element_at(words(1, "brand"), 1)))
+    brand = F.concat_ws(" ", F.lit("House of"), F.initcap(F.get(words(1, "brand"), F.lit(0))))
     known = {
         "item_id": item_id(item),
         "title": F.concat_ws(" ", title, item.cast("string")),
@@ -79,11 +79,11 @@ def make_items(spark: SparkSession, settings: Simulation) -> DataFrame:
         "tags": tags,
         "in_stock": ~draw.happens(world.OUT_OF_STOCK_SHARE, "out_of_stock", item),
     }
-    rows = spark.range(0, settings.items, 1, min(settings.partitions, 8))
-    return conform(rows, known, "items")
+    rows = spark.range(0, settings.items, 1, min(settings.partitions, 1 + settings.items // 100_000))
+    return in_contract_form(rows, known, "items")
 
 
-def conform(rows: DataFrame, known: dict[str, Column], table: str) -> DataFrame:
+def in_contract_form(rows: DataFrame, known: dict[str, Column], table: str) -> DataFrame:
     """The known columns in the contract's types and order; the others are null."""
     return rows.select(
         *(

@@ -32,7 +32,7 @@ class Draws:
         mixed = F.xxhash64(F.lit(int.from_bytes(salt, "big", signed=True)), *(key.cast("bigint") for key in keys))
         return (F.shiftrightunsigned(mixed, 64 - _BITS) + F.lit(0.5)) * F.lit(2.0**-_BITS)
 
-    def happens(self, probability: float | Column, purpose: str, *keys: Column) -> Column:
+    def happens(self, probability: float, purpose: str, *keys: Column) -> Column:
         """True with the probability."""
         return self.uniform(purpose, *keys) < probability
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from lib.settings.simulation import Simulation
 from lib.simulation import world
-from lib.simulation.catalogue import conform, item_id, item_level, item_price, item_topic
+from lib.simulation.catalogue import in_contract_form, item_id, item_level, item_price, item_topic
 from lib.simulation.draws import Draws, pick
 from lib.simulation.people import account_id, moment
 from lib.simulation.visits import BROWSE, OFFER, ORDER, SIGN_UP, place_name
@@ -145,7 +145,7 @@ def _describe(events: DataFrame, settings: Simulation) -> DataFrame:
         "ingested_at": moment(F.lit(float(settings.days)), settings),
         "batch_id": F.lit(world.SOURCE),
     }
-    return conform(described, known, "events")
+    return in_contract_form(described, known, "events")
 
 
 def _rate(settings: Simulation) -> Column:
@@ -160,8 +160,8 @@ def _rate(settings: Simulation) -> Column:
 
 def _properties(settings: Simulation) -> Column:
     """A search's words, an offer's campaign; else an empty map."""
-    words = [text.split() for text in world.WORDS.values()]
-    word = F.element_at(pick(words, F.col("taste")), Draws(settings.seed).integer(12, "query", *_keys()) + 1)
+    words = F.split(pick(tuple(world.WORDS.values()), F.col("taste")), " ")
+    word = F.get(words, Draws(settings.seed).integer(12, "query", *_keys()))
     campaign = campaign_name(F.col("campaign"))
     told = (
         F.when(F.col("type") == _SEARCH, F.create_map(F.lit("query"), word))

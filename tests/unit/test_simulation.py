@@ -21,9 +21,11 @@ from jobs.generate_events import JOB
 from lib.events.checks import broken_rules
 from lib.events.intake import judge
 from lib.events.mapping import map_rows
+from lib.runtime.actions import write_data_sets
+from lib.runtime.errors import WrongUse
 from lib.runtime.execution import Execution
 from lib.runtime.store import Store, conform
-from lib.settings import load
+from lib.settings import SettingsError, load
 from lib.simulation import world
 from lib.simulation.draws import Draws
 from lib.simulation.people import make_people
@@ -118,6 +120,22 @@ def keys(rows):
 
 def share_is(hits, expected):
     near(np.mean(hits), expected, np.sqrt(expected * (1 - expected) / len(hits)))
+
+
+# --- settings
+
+
+def test_campaigns_that_overlap_are_refused():
+    with pytest.raises(SettingsError, match=r"simulation.* campaigns overlap"):
+        load(assignments=["simulation.campaigns=50", "simulation.days=365"])
+
+
+def test_tables_of_a_warehouse_are_not_overwritten(spark, settings, store):
+    store.create(contract("items"))
+    there = settings.simulation.model_copy(update={"path": store.root})
+    with pytest.raises(WrongUse, match="holds the Delta tables items"):
+        write_data_sets(spark, settings.model_copy(update={"simulation": there}), JOB)
+    assert store.version("items") == 0
 
 
 # --- draws
