@@ -91,7 +91,7 @@ WEEKDAY_WEIGHTS = (2, 2, 2, 2, 3, 5, 4)
 WEEKDAY_SHARE = 0.6
 """Share of the orders moved to the customer's own weekday, within their week."""
 YEAR = 365.25
-BUSIEST_DAY = 335
+BUSIEST_DAY = 334
 """Day of the year with the most orders, from 0: 1 December."""
 
 SIGNUP_SHARE = 0.8
