@@ -9,6 +9,7 @@ def all_jobs() -> list[Job]:
         build_features,
         describe_context,
         find_factors,
+        generate_events,
         ingest_events,
         match_returns,
         mine_rules,
@@ -33,4 +34,5 @@ def all_jobs() -> list[Job]:
         segment_customers.JOB,
         mine_rules.JOB,
         recommend_items.JOB,
+        generate_events.JOB,
     ]

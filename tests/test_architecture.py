@@ -172,8 +172,9 @@ def test_a_job_reads_and_writes_contracts_and_says_so(job):
         assert contract(table).name == table
     said = re.search(r"In: (?P<reads>.*?)\. Out: (?P<writes>.*?)\.(\s|$)", " ".join(job.doc.split()))
     assert said, "the docstring names the tables in and out"
-    assert said["writes"].split(", ") == list(job.writes)
-    assert said["reads"] == ("the sources of the settings" if job.reads_sources else ", ".join(job.reads))
+    assert said["writes"].split(", ") == list(job.writes or job.data_sets)
+    reads = "the sources of the settings" if job.reads_sources else ", ".join(job.reads) or "nothing"
+    assert said["reads"] == reads
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)

@@ -14,8 +14,9 @@ from pyspark.sql import Row, SparkSession
 
 from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, WrongUse, one_line
+from lib.runtime.execution import Execution
 from lib.runtime.job import Job
-from lib.runtime.pipeline import Pipeline, warehouse_path
+from lib.runtime.pipeline import Pipeline, absolute, warehouse_path
 from lib.runtime.release import Release, Releases
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
@@ -33,6 +34,23 @@ def refresh(
     if release is not None:
         moved = before is None or release.release != before.release
         say(_summary(release, pipeline.store.root, moved))
+    return 0
+
+
+def write_data_sets(spark: SparkSession, settings: Settings, job: Job) -> int:
+    """Run a job that writes no table and say what it wrote where. Raises WrongUse rather than overwrite a table."""
+    path = absolute(settings.simulation.path)
+    store = Store(spark, path)
+    if tables := [name for name in job.data_sets if store.exists(name)]:
+        raise WrongUse(f"simulation.path: {path} holds the Delta tables {', '.join(tables)}; name another folder")
+    execution = Execution(store, settings, job)
+    execution.run_data_sets(path, settings.simulation.format)
+    counts = execution.counts.outputs
+    say(
+        "\n".join(
+            [execution.line(), f"in {path}", *(f"  {name:<24} {rows:>11,} rows" for name, rows in counts.items())]
+        )
+    )
     return 0
 
 

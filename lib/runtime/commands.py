@@ -80,14 +80,17 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
     from lib.runtime.session import check_packages, open_session
 
     spark = open_session(settings, arguments.command)
+    suite = [job for job in jobs if job.writes]  # the others are no part of a refresh
     try:
         if arguments.command == "sql":
             return actions.run_sql(spark, settings, arguments.query, arguments.format, arguments.rows)
         if arguments.command == "plan":
-            return actions.show_plan(spark, settings, jobs, arguments.as_of)
+            return actions.show_plan(spark, settings, suite, arguments.as_of)
         check_packages(spark)
-        chosen = jobs if arguments.command == "refresh" else [job for job in jobs if job.name == arguments.command]
-        return actions.refresh(spark, settings, jobs, chosen, getattr(arguments, "as_of", None))  # an ingest has none
+        chosen = suite if arguments.command == "refresh" else [job for job in jobs if job.name == arguments.command]
+        if chosen[0].data_sets:
+            return actions.write_data_sets(spark, settings, chosen[0])
+        return actions.refresh(spark, settings, suite, chosen, getattr(arguments, "as_of", None))  # an ingest has none
     finally:
         spark.stop()
 
@@ -160,6 +163,7 @@ def _list(jobs: Sequence[Job]) -> str:
 
     lines = []
     for job in order(jobs):
-        reads = ", ".join(job.reads) if not job.reads_sources else "the sources of the settings"
-        lines += [f"{job.name}", f"  {job.summary}", f"  reads  {reads}", f"  writes {', '.join(job.writes)}"]
+        reads = "the sources of the settings" if job.reads_sources else ", ".join(job.reads) or "nothing"
+        writes = ", ".join(job.writes) or f"files: {', '.join(job.data_sets)}"
+        lines += [f"{job.name}", f"  {job.summary}", f"  reads  {reads}", f"  writes {writes}"]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from lib.runtime import upkeep
@@ -116,6 +116,17 @@ class Execution:
             if self._since is None or self.counts.rows_in:
                 self._count(table, upkeep.write_kept(self._store, table, rows, self._until))
         return True
+
+    def run_data_sets(self, path: str, form: str) -> None:
+        """Compute and write the data sets of a job that writes no table, each in place of an earlier one."""
+        with self._timed():
+            outputs = self.job.transform({}, self._settings, self)
+            for name in self.job.data_sets:
+                rows = Observation()
+                counted = outputs[name].observe(rows, F.count("*").alias("rows"))
+                counted.write.mode("overwrite").format(form).options(header=True).save(f"{path}/{name}")
+                self.counts.outputs[name] = rows.get["rows"]
+        self.counts.rows_out = sum(self.counts.outputs.values())
 
     def line(self) -> str:
         """The job's line on the console, and its notes below."""

@@ -17,7 +17,7 @@ Inputs = Mapping[str, DataFrame]
 """Table → its rows. Events are those before the as-of date."""
 
 Outputs = dict[str, DataFrame]
-"""Table → the rows to write."""
+"""Table, or data set → the rows to write."""
 
 
 class Run(Protocol):
@@ -71,6 +71,8 @@ class Job:
     transform: Transform
     reads_base: tuple[str, ...] = ()
     reads_sources: bool = False
+    data_sets: tuple[str, ...] = ()
+    """What a job writes that writes no table: each a folder of plain files under `simulation.path`. It has no part in a refresh."""
 
     @property
     def publishes(self) -> bool:
@@ -80,7 +82,7 @@ class Job:
     @property
     def keeps(self) -> bool:
         """Whether it keeps a table up to date with the ingested ones: it runs after each ingest."""
-        return not self.publishes and not self.reads_sources
+        return any(contract(table).writing == "kept" for table in self.writes)
 
     @property
     def summary(self) -> str:

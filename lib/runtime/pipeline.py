@@ -178,7 +178,11 @@ class Pipeline:
 
 def warehouse_path(settings: Settings) -> str:
     """The warehouse as an absolute path or a URI."""
-    path = settings.warehouse.path
+    return absolute(settings.warehouse.path)
+
+
+def absolute(path: str) -> str:
+    """A path of the settings as an absolute path or a URI."""
     return path if urlparse(path).scheme else str(Path(path).absolute())
 
 

@@ -18,6 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
 from lib.settings.section import Section, SourceName
+from lib.settings.simulation import Simulation
 from lib.settings.sources import Source
 
 BASE = "conf/base.toml"
@@ -43,6 +44,7 @@ class Settings(Section):
     rules: sections.Rules
     recommend: sections.Recommend
     als: sections.Als
+    simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 
     def digest(self, names: Sequence[str]) -> str:

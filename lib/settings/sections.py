@@ -20,7 +20,8 @@ def _interval(text: str) -> str:
     return text
 
 
-def _date(text: str) -> str:
+def parse_date(text: str) -> str:
+    """The text, if it is a date. Raises ValueError."""
     try:
         date.fromisoformat(text)
     except ValueError:
@@ -67,7 +68,7 @@ class Checks(Section):
 
     future_tolerance: Annotated[str, AfterValidator(_interval)]
     """How far after its ingest an event may say it happened."""
-    earliest_time: Annotated[str, AfterValidator(_date)]
+    earliest_time: Annotated[str, AfterValidator(parse_date)]
     """Events before this date are quarantined."""
     max_id_length: Count
     """Longest id, in characters."""

@@ -103,7 +103,7 @@ def test_the_usage_line_is_one_that_can_be_typed(main):
     assert not {command: usage for command, usage in usages.items() if not usage.startswith(f"{start} {command} [")}
 
 
-@pytest.mark.parametrize("command", ["refresh", *(job.name for job in all_jobs())])
+@pytest.mark.parametrize("command", ["refresh", *(job.name for job in all_jobs() if job.writes)])
 def test_a_command_runs_its_jobs(main, monkeypatch, command):
     asked = []
     monkeypatch.setattr(session, "open_session", lambda settings, name: SimpleNamespace(stop=lambda: None))
@@ -113,8 +113,18 @@ def test_a_command_runs_its_jobs(main, monkeypatch, command):
     )
     assert main(command)[0] == 0
     ((chosen, as_of),) = asked
-    assert [job.name for job in chosen] == ([job.name for job in all_jobs()] if command == "refresh" else [command])
+    in_refresh = [job.name for job in all_jobs() if job.writes]
+    assert [job.name for job in chosen] == (in_refresh if command == "refresh" else [command])
     assert as_of is None
+
+
+def test_a_job_that_writes_no_table_touches_no_warehouse(main, monkeypatch):
+    asked = []
+    monkeypatch.setattr(session, "open_session", lambda settings, name: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(session, "check_packages", lambda spark: None)
+    monkeypatch.setattr(actions, "write_data_sets", lambda spark, settings, job: asked.append(job.name) or 0)
+    assert main("generate_events")[0] == 0
+    assert asked == ["generate_events"]
 
 
 @pytest.mark.parametrize("command", ["list", "docs"])

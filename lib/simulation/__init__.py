@@ -1,0 +1,1 @@
+"""A simulated shop with a planted truth: customers, items, events and what really made them."""
