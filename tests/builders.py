@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "date": AS_OF,
     "timestamp": MOMENT,
     "decimal(18,4)": Decimal("1.0000"),
+    "decimal(19,10)": Decimal("1.0000000000"),
 }
 
 
@@ -64,6 +65,8 @@ class Build:
             filled |= {"event_id": f"e{number}", "event_type": "purchase", "event_time": MOMENT}
         if "rows_read" in filled:
             filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0}
+        if "dimension" in filled:
+            filled |= {"dimension": "validity", "severity": "report"}
         for name in key:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"
