@@ -5,10 +5,6 @@ validity      share of rows that break a rule; rows with a price, per currency
 uniqueness    share of rows that came before, and of rows whose id has different contents
 freshness     age of the newest accepted event at the ingest, in hours
 volume        rows read
-
-A figure is unusual where it is further from the median of the source's earlier batches than `checks.unusual_deviations` robust standard
-deviations, 1.4826 times the median absolute deviation (Rousseeuw and Croux 1993), and than a least distance, without which
-any change would be unusual after figures that were all alike.
 """
 
 from __future__ import annotations
@@ -19,13 +15,14 @@ from datetime import datetime
 from statistics import median
 from typing import Any, NamedTuple, Protocol
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lib.events.checks import FINDINGS, rules_of
 from lib.events.currency import has_price
 from lib.events.intake import ACCEPTED, CONFLICT, DUPLICATE, VERDICT
 from lib.events.mapping import REASONS
+from lib.events.usual import earlier_values, is_unusual
 from lib.settings import Source
 from lib.settings.checks import FAMILIES, Checks, Currency
 from lib.tables import contract
@@ -33,7 +30,6 @@ from lib.tables import contract
 ROWS, AGE, REPEATED = "volume:rows", "age:event_time", "duplicate:row"
 IN_CURRENCY = "currency:"
 
-_NORMAL = 1.4826  # median absolute deviations to standard deviations, for a normal distribution
 _TOLD = 5  # unusual figures that are told per batch; the table has all
 
 
@@ -97,7 +93,9 @@ def assess(
     Raises IngestStopped where a rule of severity stop is broken, or where amounts are in more than one currency and there is no base.
     """
     counts = _count(judged)
-    earlier = _earlier(history, batches, checks.usual_batches)
+    earlier = earlier_values(
+        history, [batch.name for batch in batches], [batch.batch_id for batch in batches], checks.usual_batches
+    )
     rows = [
         _row(batch, check, counts[batch.batch_id], earlier[batch.name, check.name], checks, checked_at)
         for batch in batches
@@ -137,21 +135,6 @@ def _count(judged: Sequence[DataFrame]) -> Counts:
         for row in found.collect():  # a row per batch and check
             counts[row["batch_id"]][row["check"]] = Count(row["rows"], row["accepted"], row["newest"])
     return counts
-
-
-def _earlier(history: DataFrame, batches: Sequence[Batch], newest: int) -> Mapping[tuple[str, str], list[float]]:
-    """Source and check → the values in its newest batches, which are few enough for the driver."""
-    by_age = Window.partitionBy("source").orderBy(F.desc("checked_at"), F.desc("batch_id"))
-    before = history.where(
-        F.col("source").isin([batch.name for batch in batches])
-        & ~F.col("batch_id").isin([batch.batch_id for batch in batches])
-        & F.col("value").isNotNull()
-    )
-    recent = before.withColumn("age", F.dense_rank().over(by_age)).where(F.col("age") <= newest)
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in recent.select("source", "check", "value").collect():  # sources × checks × newest
-        values[row["source"], row["check"]].append(row["value"])
-    return values
 
 
 def _checks_of(
@@ -201,19 +184,9 @@ def _row(
         "share": share,
         "value": value,
         "usual": median(earlier) if earlier else None,
-        "unusual": _is_unusual(value, earlier, check.dimension, checks),
+        "unusual": is_unusual(value, earlier, check.dimension, checks),
         "checked_at": checked_at,
     }
-
-
-def _is_unusual(value: float | None, earlier: Sequence[float], dimension: str, checks: Checks) -> bool | None:
-    if value is None or len(earlier) < checks.usual_after:
-        return None
-    usual = median(earlier)
-    spread = _NORMAL * median(abs(figure - usual) for figure in earlier)
-    # a tenth of the rows, an hour, one row in a hundred
-    least = {"volume": 0.1 * usual, "freshness": 1.0}.get(dimension, 0.01)
-    return abs(value - usual) > max(checks.unusual_deviations * spread, least)
 
 
 def _stops(rows: Sequence[Mapping[str, Any]]) -> list[str]:

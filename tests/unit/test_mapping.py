@@ -47,7 +47,12 @@ def test_a_bad_cast_a_bad_date_and_an_overflow_are_unreadable(mapped):
         ],
         {"customer_id": "id", "event_time": "to_timestamp(at, 'dd/MM/yyyy')", "quantity": "n", "unit_price": "price"},
     )
-    assert reasons(rows) == [[], ["unreadable:event_time"], ["unreadable:quantity"], ["unreadable:amount"]]
+    assert reasons(rows) == [
+        [],
+        ["unreadable:event_time"],
+        ["unreadable:quantity"],
+        ["absurd:quantity", "absurd:unit_price", "unreadable:amount"],
+    ]
     assert float(rows[0]["amount"]) == 7.0
 
 
