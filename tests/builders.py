@@ -1,0 +1,88 @@
+"""Rows for tests, made from the contracts: a default for every required column, and the overrides that a test is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from lib.events.orders import with_baskets
+from lib.features.days import summarise_days, total_days
+from lib.settings import load
+from lib.tables import Column, contract
+
+MOMENT = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
+AS_OF = date(2024, 2, 1)
+
+_DEFAULTS: dict[str, Any] = {
+    "string": "x",
+    "int": 1,
+    "bigint": 1,
+    "double": 1.0,
+    "boolean": True,
+    "date": AS_OF,
+    "timestamp": MOMENT,
+    "decimal(18,4)": Decimal("1.0000"),
+    "decimal(19,10)": Decimal("1.0000000000"),
+}
+
+
+def default(column: Column) -> Any:
+    """A valid value of the column: null where it may be."""
+    if not column.required:
+        return None
+    if column.type.startswith("array<"):
+        return ["x"] if column.type == "array<string>" else []
+    if column.type.startswith("map<"):
+        return {}
+    if column.type.startswith("struct<"):
+        return {"files": [], "delta_version": None}
+    return _DEFAULTS[column.type]
+
+
+class Build:
+    """`build("events", {"item_id": "a"}, {"item_id": "b"})`: two valid events that differ in their item and id."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+
+    def __call__(self, name: str, *rows: dict[str, Any]) -> DataFrame:
+        table = contract(name)
+        filled = [self._fill(table.columns, table.key, row, number) for number, row in enumerate(rows)]
+        return self.spark.createDataFrame(filled, T.StructType.fromDDL(table.schema_ddl()))
+
+    def frame(self, schema: str, *rows: tuple[Any, ...]) -> DataFrame:
+        """Rows of any schema."""
+        return self.spark.createDataFrame(list(rows), schema)
+
+    def _fill(
+        self, columns: tuple[Column, ...], key: tuple[str, ...], row: dict[str, Any], number: int
+    ) -> dict[str, Any]:
+        unknown = set(row) - {column.name for column in columns}
+        assert not unknown, f"no such column: {unknown}"
+        filled = {column.name: default(column) for column in columns}
+        if "event_id" in filled:
+            filled |= {"event_id": f"e{number}", "event_type": "purchase", "event_time": MOMENT}
+        if "rows_read" in filled:
+            filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0}
+        if "stage" in filled:
+            filled |= {"stage": "new"}
+        if "component_size" in filled:
+            filled |= {"method": "shared"}
+        if "purchase_event_id" in filled:
+            filled |= {"method": "unmatched", "quantity": 0.0}
+        if "severity" in filled:
+            filled |= {"dimension": "validity", "severity": "report"}
+        for name in key:
+            if isinstance(filled[name], str) and name.endswith("_id"):
+                filled[name] = f"{name[0]}{number}"
+        return filled | row
+
+
+def measure_events(events: DataFrame, **context: Any) -> DataFrame:
+    """What customer_totals holds of these events."""
+    wanted = load().context.model_copy(update=context)
+    return total_days(summarise_days(with_baskets(events), {}, wanted))

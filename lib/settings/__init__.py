@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from lib.settings import customers, layers, sections
+from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
 from lib.settings.section import Section, SourceName
@@ -31,7 +32,8 @@ class Settings(Section):
     warehouse: sections.Warehouse
     session: sections.Session
     fit: sections.Fit
-    checks: sections.Checks
+    checks: Checks
+    currency: Currency
     items: sections.Items
     identities: sections.Identities
     features: sections.Features

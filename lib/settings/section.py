@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
@@ -25,6 +26,26 @@ def _trusted_sql(text: str) -> str:
         raise ValueError("is empty; write a SQL expression or leave the key out")
     return text
 
+
+def _interval(text: str) -> str:
+    if not re.fullmatch(r"\d+ (minute|hour|day)s?", text):
+        raise ValueError('is no length of time; write one such as "36 hours" or "1 day"')
+    return text
+
+
+def _date(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no date; write one such as 1990-01-01") from None
+    return text
+
+
+Interval = Annotated[str, AfterValidator(_interval)]
+"""A length of time, as Spark SQL writes it after INTERVAL."""
+
+Day = Annotated[str, AfterValidator(_date)]
+"""A date, as ISO 8601 writes it."""
 
 Sql = Annotated[str, AfterValidator(_trusted_sql)]
 """One Spark SQL expression. Trusted, save for functions that call into Java."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from lib.settings.section import Count, Section, Share
-from lib.settings.sections import parse_date
+from lib.settings.section import Count, Day, Section, Share
 
 
 class Simulation(Section):
@@ -25,7 +24,7 @@ class Simulation(Section):
     """People, prospects among them. Some have two accounts."""
     items: Annotated[int, Field(ge=48, le=2**31 - 1)]
     """Items of the catalogue: at least two per topic and price level."""
-    start: Annotated[str, AfterValidator(parse_date)]
+    start: Day
     """First day."""
     days: Annotated[int, Field(ge=60, le=36_500)]
     """Length of the simulated time."""
