@@ -150,7 +150,7 @@ class Pipeline:
 
     def _pin_inputs(self) -> dict[str, int]:
         """Input table → its newest version. From here on nothing newer is read."""
-        unread = ("events_quarantine",)
+        unread = ("events_quarantine", "data_quality")
         wanted = [t.name for t in TABLES if not t.published and t.writing != "log" and t.name not in unread]
         pinned = [name for name in wanted if self.store.exists(name)]
         return {name: self.store.version(name) for name in pinned}
