@@ -5,7 +5,7 @@ In: customer_days, customer_totals, customer_identities, customers, items. Out: 
 
 from lib.events.identities import canonical_customers
 from lib.features import days, orders
-from lib.features.rfm import choose_cut_points, describe_cut_points, score_customers
+from lib.features.rfm import score_recent
 from lib.methods.frames import present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -21,10 +21,10 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     measures = orders.measure_customers(
         customers, known, inputs["items"], run.as_of, types, settings.features.return_types
     )
-    measured = run.stage(measures, "measured")
-    cut_points = choose_cut_points(measured, settings.features.rfm)
-    scored = score_customers(measured, cut_points)
-    return {"customer_features": scored, "rfm_cut_points": describe_cut_points(scored, cut_points)}
+    window = days.recent_measures(inputs["customer_days"], identities, run.as_of, settings.features.rfm.window_days)
+    recent = orders.with_recent(measures, window, types, settings.features.return_types)
+    scored, cut_points = score_recent(run.stage(recent, "measured"), settings.features.rfm)
+    return {"customer_features": scored, "rfm_cut_points": cut_points}
 
 
 JOB = Job(

@@ -160,6 +160,14 @@ def known_measures(days: DataFrame, totals: DataFrame, customer_identities: Data
     return merge_persons(merge_measures(days) if beyond else totals, customer_identities)
 
 
+def recent_measures(days: DataFrame, customer_identities: DataFrame, as_of: date, window_days: int) -> DataFrame | None:
+    """The same of the last `window_days` days alone; None for 0: no window."""
+    if not window_days:
+        return None
+    recent = days.where(F.col("day") >= F.date_sub(F.lit(as_of), window_days))
+    return merge_persons(merge_measures(recent), customer_identities)
+
+
 def merge_persons(measures: DataFrame, customer_identities: DataFrame) -> DataFrame:
     """Measures by person. Only those of several ids are merged, so that most rows are not shuffled."""
     measures = measures.select("customer_id", "types", "contexts")

@@ -40,6 +40,21 @@ def measure_customers(
     return everyone.select("customer_id", *_measures(as_of))
 
 
+def with_recent(
+    measured: DataFrame, recent: DataFrame | None, order_types: Sequence[str], return_types: Sequence[str]
+) -> DataFrame:
+    """Add recent_orders and recent_spend: of the measures of a window, or, without one, of all time."""
+    if recent is None:
+        return measured.withColumns({"recent_orders": F.col("frequency"), "recent_spend": F.col("monetary")})
+    sums = recent.select("customer_id", *_sums(order_types, return_types))
+    spent = F.coalesce(F.col("gross") - F.col("returned"), F.lit(0)).cast(MONEY)
+    columns = sums.select("customer_id", F.col("orders").alias("recent_orders"), spent.alias("recent_spend"))
+    joined = measured.join(columns, on="customer_id", how="left")
+    return joined.withColumns({
+        "recent_orders": _count("recent_orders"), "recent_spend": F.coalesce("recent_spend", F.lit(0)).cast(MONEY),
+    })  # fmt: skip
+
+
 def order_days(types: Column) -> Column:
     """The different days of some of the `types` of a customer, in order; empty where none is known."""
     return F.array_sort(F.array_distinct(F.transform(F.flatten(types["days"]), lambda entry: entry["day"])))

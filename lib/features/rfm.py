@@ -53,6 +53,23 @@ def choose_cut_points(measured: DataFrame, settings: Rfm) -> list[CutPoints]:
     return find_cut_points(measured)
 
 
+def score_recent(measured: DataFrame, settings: Rfm) -> tuple[DataFrame, DataFrame]:
+    """Rows of customer_features and of rfm_cut_points: scored by the orders within the window, named with all in view.
+
+    Who ordered, but not within the window, has 1 in all three.
+    """
+    whole = {f"_{measure}": F.col(measure) for measure in MEASURES}
+    recent = measured.withColumns(whole).withColumns({
+        "frequency": F.col("recent_orders"),
+        "monetary": F.col("recent_spend"),
+        "recency_days": F.when(F.col("recent_orders") > 0, F.col("recency_days")),
+    })  # fmt: skip
+    cut_points = choose_cut_points(recent, settings)
+    scored = score_customers(recent, cut_points)
+    named = scored.withColumns({measure: F.col(f"_{measure}") for measure in MEASURES}).drop(*whole)
+    return named.withColumn("rfm_segment", name_segment()), describe_cut_points(scored, cut_points)
+
+
 def find_cut_points(measured: DataFrame) -> list[CutPoints]:
     """The quintiles of each measure over customers with an order."""
     quantiles = [F.percentile(F.col(m).cast("double"), list(QUINTILES)).alias(m) for m in MEASURES]

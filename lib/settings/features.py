@@ -37,6 +37,8 @@ class Rfm(Section):
     cut_points: Literal["quantile", "fixed"]
     """quantile: the quintiles of the customers with an order; fixed: those of [features.rfm.fixed]."""
     fixed: FixedCutPoints
+    window_days: Annotated[int, Field(ge=0)]
+    """Frequency and monetary value are scored over this many days before the as-of date; 0: all time."""
 
 
 class Factors(Section):

@@ -69,6 +69,10 @@ CUSTOMER_FEATURES = Table(
         Column("days_between_orders", "double", "Mean gap between days with an order; null below two such days."),
         Column("return_rate", "double", "Units returned per unit ordered, at most 1; null without orders."),
         Column("events", "bigint", "Events of any type.", required=True),
+        Column(
+            "recent_orders", "bigint", "Orders within features.rfm.window_days, which the scores are of.", required=True
+        ),
+        Column("recent_spend", "decimal(18,4)", "Spend less returns within it.", required=True),
         Column("r_score", "int", "1 (long ago) to 5 (just now).", required=True),
         Column("f_score", "int", "1 (seldom) to 5 (often).", required=True),
         Column("m_score", "int", "1 (little) to 5 (much).", required=True),

@@ -18,8 +18,10 @@ from lib.features.rfm import (
     find_cut_points,
     name_segment,
     score_customers,
+    score_recent,
 )
 from lib.runtime.store import conform
+from lib.settings import load
 from lib.tables import contract
 
 SCHEMA = "customer_id string, recency_days int, frequency bigint, monetary decimal(18,4)"
@@ -195,3 +197,21 @@ def test_fixed_cut_points_score_the_same_value_alike_whoever_else_there_is(spark
 
 def test_the_segments_are_the_customary_eleven_and_the_prospects():
     assert len(SEGMENTS) == 12 and set(SEGMENTS) == {name for row in GRID.values() for name in row} | {"prospects"}
+
+
+def test_a_window_scores_what_was_bought_within_it(spark):
+    """Five who bought within the window, more and more; one whose orders are all older; one who never ordered."""
+    rows = [(f"c{n}", 10 * n, n + 5, 100 * n, n, 10 * n) for n in range(1, 6)]
+    rows += [("old", 400, 50, 9999, 0, 0), ("never", None, 0, 0, 0, 0)]
+    schema = (
+        "customer_id string, recency_days int, frequency bigint, monetary int, recent_orders bigint, recent_spend int"
+    )
+    frame = spark.createDataFrame(rows, schema)
+    scored, cut_points = score_recent(frame, load().features.rfm)
+    found = {row["customer_id"]: row for row in scored.collect()}
+    assert [found[f"c{n}"]["m_score"] for n in range(1, 6)] == [1, 2, 3, 4, 5]
+    old, never = found["old"], found["never"]
+    assert (old["r_score"], old["f_score"], old["m_score"], old["rfm_segment"]) == (1, 1, 1, "lost")
+    assert (old["frequency"], old["recency_days"], old["monetary"]) == (50, 400, 9999), "the measures are of all time"
+    assert never["rfm_segment"] == "prospects"
+    assert cut_points.where("measure = 'frequency' AND score = 5").head()["lower"] == pytest.approx(4.2)
