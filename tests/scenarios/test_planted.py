@@ -1,0 +1,162 @@
+"""The simulated shop's truth, found again from its events alone: persons, rhythms, stages, topics. `-rP` shows the figures."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from itertools import combinations
+
+import pytest
+from pyspark.sql import functions as F
+from scipy import stats
+
+from lib.events.identities import canonical_customers, resolve_identities
+from lib.features import lifecycle
+from lib.features.days import merge_persons
+from lib.features.interests import find_interests
+from lib.runtime.console import say
+from lib.settings import load
+from lib.simulation import world
+from lib.simulation.shop import simulate, simulate_inputs
+from tests.builders import measure_events
+
+PEOPLE, DAYS = 500, 730
+AS_OF = date(2023, 1, 1) + timedelta(days=DAYS)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    loaded = load(["conf/simulated.toml"])
+    wanted = {"customers": PEOPLE, "days": DAYS, "items": 240, "start": "2023-01-01", "dirt_share": 0.0}
+    return loaded.model_copy(update={"simulation": loaded.simulation.model_copy(update=wanted)})
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    def write_and_read(df, name):
+        path = str(tmp_path_factory.mktemp("stage") / name)
+        df.write.parquet(path)
+        return df.sparkSession.read.schema(df.schema).parquet(path)
+
+    return write_and_read
+
+
+@pytest.fixture(scope="module")
+def shop(spark, settings, stage):
+    """Inputs and truths, computed once."""
+    made, inputs = simulate(spark, settings.simulation), simulate_inputs(spark, settings.simulation)
+    inputs["identities"] = made.identities.withColumnRenamed("system", "source")
+    events = inputs["events"].withColumns({"ingested_at": F.current_timestamp(), "batch_id": F.lit("b")})
+    inputs["events"] = stage(events.withColumn("source", F.lit("simulated")), "events")
+    return made, inputs
+
+
+@pytest.fixture(scope="module")
+def identities(shop, settings, stage):
+    _, inputs = shop
+    return resolve_identities(inputs["identities"], inputs["events"], settings.identities, stage, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def persons(shop, identities):
+    """Account → person as found, account → person as planted."""
+    made, _ = shop
+    rows = identities.where("id_type = 'customer'").select("source_id", "customer_id").distinct().collect()
+    found = {row["source_id"]: row["customer_id"] for row in rows}
+    true = {r["source_id"]: r["person_id"] for r in made.truth_identities.where("id_type = 'customer'").collect()}
+    return found, true
+
+
+def test_accounts_of_one_person_are_brought_together_and_no_others(persons):
+    found, true = persons
+
+    def pairs(owner):
+        together = defaultdict(list)
+        for account in found:
+            together[owner[account]].append(account)
+        return {pair for accounts in together.values() for pair in combinations(sorted(accounts), 2)}
+
+    ours, planted = pairs(found), pairs(true)
+    precision, recall = len(ours & planted) / len(ours), len(ours & planted) / len(planted)
+    say(f"accounts: {len(planted)} planted pairs, precision {precision:.3f}, recall {recall:.3f}")
+    assert len(planted) > 20
+    assert precision == 1.0
+    assert recall == 1.0
+
+
+def test_anonymous_sessions_go_to_who_logged_in(shop, identities, persons):
+    made, _ = shop
+    found, true = persons
+    sessions = {r["source_id"]: r["customer_id"] for r in identities.where("id_type = 'session'").collect()}
+    truth = made.truth_sessions.where("logs_in AND anonymous").collect()
+    canonical = {true[account]: person for account, person in found.items()}
+    right = sum(sessions.get(row["session_id"]) == canonical.get(row["person_id"]) for row in truth)
+    say(f"sessions: {right} of {len(truth)} with a login found")
+    assert right == len(truth) > 100
+    never = made.truth_sessions.where("NOT logs_in AND anonymous").select("session_id").collect()
+    assert not {row["session_id"] for row in never} & set(sessions)
+
+
+@pytest.fixture(scope="module")
+def rhythms(shop, identities, stage):
+    _, inputs = shop
+    known = merge_persons(measure_events(inputs["events"]), identities)
+    customers = canonical_customers(inputs["customers"], identities)
+    return stage(lifecycle.find_rhythms(customers, known, ["purchase"], AS_OF), "rhythms")
+
+
+@pytest.fixture(scope="module")
+def truth(shop, persons):
+    """Person, as found → what was planted."""
+    made, _ = shop
+    found, true = persons
+    names = {true[account]: person for account, person in found.items()}
+    return {names[row["person_id"]]: row for row in made.truth_customers.collect() if row["person_id"] in names}
+
+
+def test_rhythms_are_those_planted(rhythms, truth):
+    rows = rhythms.where("repeats >= 5").collect()
+    pairs = [(row["own_gap"], truth[row["customer_id"]]["rhythm_days"]) for row in rows]
+    rank = stats.spearmanr(*zip(*pairs, strict=True)).statistic
+    ratio = sorted(own / planted for own, planted in pairs)[len(pairs) // 2]
+    say(f"rhythms: {len(pairs)} customers with 5 gaps, rank correlation {rank:.3f}, median found / planted {ratio:.2f}")
+    assert len(pairs) > 50
+    assert rank > 0.8
+    assert 0.75 < ratio < 1.25
+
+
+def test_stages_are_those_planted(rhythms, truth, settings):
+    crowd = lifecycle.crowd_gap(rhythms, settings.lifecycle)
+    staged = lifecycle.stage_customers(rhythms, crowd, settings.lifecycle, AS_OF).collect()
+    grid = Counter((truth[row["customer_id"]]["stage"], row["stage"]) for row in staged if row["customer_id"] in truth)
+    planted = Counter()
+    for (true, _), number in grid.items():
+        planted[true] += number
+
+    def share(true, *found):
+        return sum(grid[true, stage] for stage in found) / planted[true]
+
+    gone, there = share("churned", "dormant", "churned"), share("active", "active", "won_back", "new", "at_risk")
+    say(
+        f"stages: prospects {share('prospect', 'prospect'):.3f}, churned found gone {gone:.3f}, active found there {there:.3f}"
+    )
+    say("  " + ", ".join(f"{true} as {found}: {number}" for (true, found), number in sorted(grid.items())))
+    assert share("prospect", "prospect") == 1.0
+    assert gone > 0.8
+    assert there > 0.9
+
+
+def test_topics_are_those_planted(shop, settings, stage):
+    made, inputs = shop
+    fast = settings.interests.model_copy(update={"topics": [len(world.TOPICS)], "iterations": 40})
+    told = settings.model_copy(update={"interests": fast})
+    topics, _ = find_interests(inputs["events"], inputs["items"], told, stage, lambda _: None)
+    planted = {row["item_id"]: row["topic"] for row in made.truth_items.collect()}
+    found = defaultdict(Counter)
+    for row in topics.collect():
+        found[row["topic"]][planted[row["item_id"]]] += 1
+    purity = sum(max(counts.values()) for counts in found.values()) / sum(map(Counter.total, found.values()))
+    covered = {max(counts, key=counts.get) for counts in found.values()}
+    say(f"topics: {len(found)} found of {len(world.TOPICS)}, purity {purity:.3f}, {len(covered)} different")
+    assert purity > 0.8
+    assert len(covered) >= len(world.TOPICS) - 2
