@@ -1,6 +1,7 @@
 """Map every source onto the input contracts, check each row, and keep what is new.
 
-In: the sources of the settings. Out: events, events_quarantine, items, customers, identities, consents, ingest_batches.
+In: the sources of the settings. Out: events, events_quarantine, items, customers, identities, consents, currency_rates,
+data_quality, ingest_batches.
 A source whose input and mapping were ingested already is left alone.
 """
 
@@ -19,15 +20,27 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         run.note("nothing new in any source")
         return {}
     raw = {name: opened.open(run.spark) for name, opened in run.sources.items()}
-    return ingest.ingest(batches, new, raw, inputs, settings.checks, run.started_at, run.stage)
+    return ingest.ingest(
+        batches, new, raw, inputs, settings.checks, settings.currency, run.started_at, run.stage, run.note
+    )
 
 
 JOB = Job(
     name="ingest_events",
     doc=__doc__,
-    reads=("events", "ingest_batches"),
-    writes=("events", "events_quarantine", "items", "customers", "identities", "consents", "ingest_batches"),
-    settings=("sources", "checks"),
+    reads=("events", "data_quality", "ingest_batches"),
+    writes=(
+        "events",
+        "events_quarantine",
+        "items",
+        "customers",
+        "identities",
+        "consents",
+        "currency_rates",
+        "data_quality",
+        "ingest_batches",
+    ),
+    settings=("sources", "checks", "currency"),
     transform=transform,
     reads_sources=True,
 )

@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "date": AS_OF,
     "timestamp": MOMENT,
     "decimal(18,4)": Decimal("1.0000"),
+    "decimal(19,10)": Decimal("1.0000000000"),
 }
 
 
@@ -66,6 +67,8 @@ class Build:
             filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0}
         if "stage" in filled:
             filled |= {"stage": "new"}
+        if "severity" in filled:
+            filled |= {"dimension": "validity", "severity": "report"}
         for name in key:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.events.checks import broken_rules
+from lib.events.checks import FINDINGS, broken_rules
+from lib.events.currency import as_charged, in_base_currency
 from lib.events.intake import accepted_events, count_verdicts, judge, quarantine
 from lib.events.mapping import RAW, REASONS, map_rows
 from lib.events.merging import known_customers, known_items, merge_rows, union_all
+from lib.events.quality import assess
 from lib.settings import Source
-from lib.settings.sections import Checks
+from lib.settings.checks import Checks, Currency
 from lib.settings.sources import SET_BY_INGEST
 from lib.tables import contract
 
@@ -52,25 +54,38 @@ def ingest(
     raw: Mapping[str, DataFrame],
     inputs: Mapping[str, DataFrame],
     checks: Checks,
+    currency: Currency,
     ingested_at: datetime,
     stage: Stage,
+    note: Callable[[str], None],
 ) -> dict[str, DataFrame]:
-    """Rows for every input table. `raw` holds every source: items and customers are made anew from all of them."""
+    """Rows for every input table. `raw` holds every source: items and customers are made anew from all of them.
+
+    Raises IngestStopped where a rule of severity stop is broken, before anything is written.
+    """
+    every = [(batch, kind) for batch in batches for kind in batch.source.mappings]
+    read = {(batch.name, kind): map_rows(raw[batch.name], batch.name, batch.source, kind) for batch, kind in every}
+    held_to = (checks, currency, ingested_at)
     mapped = {
-        (batch.name, kind): map_rows(raw[batch.name], batch.name, batch.source, kind).transform(
-            broken_rules, kind, batch.source, checks, ingested_at
-        )
-        for batch in batches
-        for kind in batch.source.mappings
+        (batch.name, kind): broken_rules(read[batch.name, kind], kind, batch.source, *held_to)
+        for batch, kind in every
+        if kind != "events"
     }
+    rates = _merged("currency_rates", batches, mapped, inputs["events"].sparkSession)
+    for batch in batches:
+        if batch.main_kind == "events":
+            events = in_base_currency(read[batch.name, "events"], rates, batch.source, currency)
+            mapped[batch.name, "events"] = broken_rules(events, "events", batch.source, *held_to)
     withdrawn = _withdrawn(new, inputs["ingest_batches"])
     stored = _still_standing(inputs["events"], new, withdrawn)
     judged = [stage(rows, name) for name, rows in _judge(new, mapped, stored).items()]
+    quality = assess(judged, new, stored, inputs["data_quality"], checks, currency, ingested_at, note)
     with_events = [rows for rows in judged if "event_id" in rows.columns]
     events = union_all([accepted_events(rows, ingested_at) for rows in with_events] or [inputs["events"].limit(0)])
     outputs = {
         "events": events,
         "events_quarantine": union_all([quarantine(rows, ingested_at) for rows in judged]),
+        "data_quality": quality,
         "ingest_batches": _batch_rows(
             new, withdrawn, union_all([count_verdicts(rows) for rows in judged]), ingested_at
         ),
@@ -92,14 +107,16 @@ def _judge(
     others = [
         # rows of other kinds have no id of their own: equal rows of one source are duplicates
         stamped(batch).select(
-            "source", "batch_id", RAW, REASONS, F.sha2(F.concat_ws("\n", "source", RAW), 256).alias("row_id")
+            "source", "batch_id", RAW, REASONS, FINDINGS, F.sha2(F.concat_ws("\n", "source", RAW), 256).alias("row_id")
         )
         for batch in new
         if batch.main_kind != "events"
     ]
     verdicts = {}
     if frames:
-        content = [name for name in contract("events").column_names if name not in SET_BY_INGEST and name != "event_id"]
+        names = [name for name in contract("events").column_names if name not in SET_BY_INGEST and name != "event_id"]
+        # as charged, so that a rate that was corrected since makes no conflict of a row seen before
+        content = [as_charged(name) for name in names]
         verdicts["judged_events"] = judge(union_all(frames), "event_id", content, stored)
     if others:
         verdicts["judged_others"] = judge(union_all(others), "row_id", ["row_id"], None)
@@ -155,27 +172,29 @@ def _batch_rows(
 def _snapshots(
     batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame], events: DataFrame
 ) -> dict[str, DataFrame]:
-    """Items, customers, identities and consents, from the valid rows of every source."""
-
-    def valid(kind: str) -> DataFrame | None:
-        columns = contract(kind).column_names
-        frames = [
-            mapped[batch.name, kind].where(F.size(REASONS) == 0).select(columns)
-            for batch in batches
-            if kind in batch.source.mappings
-        ]
-        return union_all(frames) if frames else None
+    """Items, customers, identities, consents and rates, from the valid rows of every source."""
 
     def lacking(kind: str) -> list[str]:
         return [batch.name for batch in batches if kind not in batch.source.mappings]
 
     snapshots = {
-        "items": known_items(valid("items"), events, lacking("items")),
-        "customers": known_customers(valid("customers"), events, lacking("customers")),
+        "items": known_items(_valid("items", batches, mapped), events, lacking("items")),
+        "customers": known_customers(_valid("customers", batches, mapped), events, lacking("customers")),
     }
-    for kind in ("identities", "consents"):
-        table = contract(kind)
-        none = events.sparkSession.createDataFrame([], table.schema_ddl())
-        rows = valid(kind)
-        snapshots[kind] = none if rows is None else merge_rows(rows, table)
+    for kind in ("identities", "consents", "currency_rates"):
+        snapshots[kind] = _merged(kind, batches, mapped, events.sparkSession)
     return snapshots
+
+
+def _merged(
+    kind: str, batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame], spark: SparkSession
+) -> DataFrame:
+    table, rows = contract(kind), _valid(kind, batches, mapped)
+    return spark.createDataFrame([], table.schema_ddl()) if rows is None else merge_rows(rows, table)
+
+
+def _valid(kind: str, batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame]) -> DataFrame | None:
+    """The valid rows of one kind of all sources; None where no source has the kind."""
+    frames = [mapped[batch.name, kind] for batch in batches if kind in batch.source.mappings]
+    columns = contract(kind).column_names
+    return union_all([rows.where(F.size(REASONS) == 0).select(columns) for rows in frames]) if frames else None

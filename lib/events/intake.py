@@ -16,7 +16,7 @@ ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
 CONFLICT = "conflicting:event_id"
 
 
-def judge(rows: DataFrame, key: str, content: Sequence[str], stored: DataFrame | None) -> DataFrame:
+def judge(rows: DataFrame, key: str, content: Sequence[str | Column], stored: DataFrame | None) -> DataFrame:
     """Add `verdict`, and to `reasons` the conflict of rows that share an id and differ.
 
     Of valid rows with one key and one content the first is accepted, the rest are duplicates, as are all where `stored` has the
@@ -46,7 +46,7 @@ def judge(rows: DataFrame, key: str, content: Sequence[str], stored: DataFrame |
     return judged.withColumns({REASONS: reasons, RAW: kept_raw}).drop("_content", "_held", "_valid", "_conflict")
 
 
-def _content(columns: Sequence[str]) -> Column:
+def _content(columns: Sequence[str | Column]) -> Column:
     return F.xxhash64(F.to_json(F.struct(*columns)))
 
 

@@ -3,6 +3,10 @@
 The mapping alone is analysed with ANSI mode off: an expression that can't be computed for a row then gives null instead of ending
 the job. Casts and parsers keep that mode when they run, though the session has ANSI on again. Null from inputs that are
 not null is `unreadable:<column>`, unless the expression itself speaks of null.
+
+It is analysed in the source's time zone, too, which its casts and parsers keep likewise. A time without a zone of its own (text, date,
+TIMESTAMP_NTZ) is so read from the source's clock; text with an offset and TIMESTAMP are instants already. A local time that
+clocks skipped in spring is read as that much later, one that they showed twice in autumn as the first of both: Java's rule.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.events.values import cast, is_id, value_of
 from lib.settings import Source
 from lib.settings.errors import SettingsError
 from lib.settings.sources import MALFORMED, SET_BY_INGEST
@@ -23,6 +28,12 @@ from lib.tables import Table, contract
 
 REASONS = "reasons"
 RAW = "raw"
+
+CLOCK = "clock_time"
+"""What the source's clock showed at an event, as if it were UTC; null where the value names its own zone. Only for sources with a zone."""
+
+# No place on earth is so far west: an instant that moves with this zone has none of its own.
+_FAR_WEST = "-18:00"
 
 # Expressions that say themselves when a value is absent: there a null is an answer, not a failure.
 _SPEAKS_OF_NULL = re.compile(
@@ -32,14 +43,17 @@ _SPEAKS_OF_NULL = re.compile(
 
 
 @contextlib.contextmanager
-def lenient(spark: SparkSession) -> Iterator[None]:
-    """What is analysed here gives null where ANSI mode would raise."""
-    before = spark.conf.get("spark.sql.ansi.enabled")
-    spark.conf.set("spark.sql.ansi.enabled", "false")
+def lenient(spark: SparkSession, time_zone: str = "UTC") -> Iterator[None]:
+    """What is analysed here gives null where ANSI mode would raise, and reads times without a zone in `time_zone`."""
+    wanted = {"spark.sql.ansi.enabled": "false", "spark.sql.session.timeZone": time_zone}
+    before = {option: str(spark.conf.get(option)) for option in wanted}
+    for option, value in wanted.items():
+        spark.conf.set(option, value)
     try:
         yield
     finally:
-        spark.conf.set("spark.sql.ansi.enabled", before or "true")
+        for option, value in before.items():
+            spark.conf.set(option, value)
 
 
 def map_rows(raw: DataFrame, name: str, source: Source, kind: str) -> DataFrame:
@@ -50,18 +64,38 @@ def map_rows(raw: DataFrame, name: str, source: Source, kind: str) -> DataFrame:
     table = contract(kind)
     expressions = {column: _sql(mapped) for column, mapped in source.mappings[kind].items()}
     columns = sorted(column for column in raw.columns if column != MALFORMED)
-    with lenient(raw.sparkSession):
+    with lenient(raw.sparkSession, source.time_zone):
         types = _resolve(raw, name, source, kind, expressions)
         rows = raw.where(F.expr(source.where)) if source.where else raw
+    knows_clock = kind == "events" and "event_time" in expressions and source.time_zone != "UTC"
+    rows = _with_far_west(rows, expressions["event_time"], types["event_time"]) if knows_clock else rows
+    with lenient(raw.sparkSession, source.time_zone):
         read = rows.select(
-            F.to_json(F.struct(*(F.col(quoted(column)) for column in [*columns, *_malformed(raw)]))).alias(RAW),
+            # in UTC whatever the source's zone: ids follow from it
+            F.to_json(
+                F.struct(*(F.col(quoted(column)) for column in [*columns, *_malformed(raw)])), {"timeZone": "UTC"}
+            ).alias(RAW),
             *(
-                _value(table, column, F.expr(sql), types[column], source).alias(column)
+                value_of(table, column, F.expr(sql), types[column], source.namespace).alias(column)
                 for column, sql in expressions.items()
             ),
-            _unreadable(raw, table, expressions).alias(REASONS),
+            _unreadable(raw, table, expressions, types).alias(REASONS),
+            *([CLOCK] if knows_clock else []),
         )
-        return read.transform(_complete, table, name, source)
+        return read.transform(_settle_clock).transform(_complete, table, name, source)
+
+
+def _with_far_west(rows: DataFrame, sql: str, given: str) -> DataFrame:
+    """Add the event's time as a clock in the far west would mean it."""
+    with lenient(rows.sparkSession, _FAR_WEST):
+        return rows.withColumn(CLOCK, cast(F.expr(sql), given, "timestamp"))
+
+
+def _settle_clock(rows: DataFrame) -> DataFrame:
+    if CLOCK not in rows.columns:
+        return rows
+    showed = F.col(CLOCK) - F.expr("INTERVAL 18 HOURS")
+    return rows.withColumn(CLOCK, F.when(F.col(CLOCK) != F.col("event_time"), showed))
 
 
 def quoted(column: str) -> str:
@@ -93,13 +127,14 @@ def _resolve(raw: DataFrame, name: str, source: Source, kind: str, expressions: 
             types[column] = raw.select(F.expr(sql).alias("value")).schema["value"].dataType.simpleString()
             raw.select(F.expr(sql).cast(target))
         except PySparkException as error:
-            problems.append(f"sources.{name}.{key} = {sql!r}: {_complaint(error, raw.columns)}")
+            problems.append(f"sources.{name}.{key} = {sql!r}: {complaint(error, raw.columns)}")
     if problems:
         raise SettingsError(problems)
     return types
 
 
-def _complaint(error: PySparkException, columns: Sequence[str]) -> str:
+def complaint(error: PySparkException, columns: Sequence[str]) -> str:
+    """What Spark has against an expression, as a part of a line."""
     condition = error.getCondition() or ""
     if condition.startswith("UNRESOLVED_COLUMN"):
         parameters = error.getMessageParameters() or {}
@@ -109,55 +144,28 @@ def _complaint(error: PySparkException, columns: Sequence[str]) -> str:
     return re.sub(r"^\[[\w.]+\] ", "", text)
 
 
-def _value(table: Table, column: str, value: Column, given: str, source: Source) -> Column:
-    """The expression in the contract's type and form."""
-    target = table.column(column).type
-    if is_id(column):
-        return _identifier(column, value, given, source)
-    if column == "event_type":
-        return F.lower(F.trim(value.cast("string")))
-    if target == "timestamp" and source.time_zone != "UTC":
-        return F.to_utc_timestamp(value.cast("timestamp"), source.time_zone)
-    return value.cast(target)
-
-
-def is_id(column: str) -> bool:
-    """Whether a column holds ids."""
-    return column.endswith("_id")
-
-
-def _identifier(column: str, value: Column, given: str, source: Source) -> Column:
-    """Ids are strings without blanks around them; empty is null; whole numbers have no fraction."""
-    text = value.cast("string")
-    if given in ("float", "double"):
-        whole = value.cast("decimal(38,0)")
-        text = F.when(F.isnan(value), F.lit(None)).when(value == F.floor(value), whole.cast("string")).otherwise(text)
-    text = F.trim(text)
-    text = F.when(text != "", text)
-    return F.concat(F.lit(f"{source.namespace}:"), text) if source.namespace and column == "customer_id" else text
-
-
-def _unreadable(raw: DataFrame, table: Table, expressions: dict[str, str]) -> Column:
+def _unreadable(raw: DataFrame, table: Table, expressions: dict[str, str], types: dict[str, str]) -> Column:
     """The columns whose value was there and could not be computed, as an array of reasons."""
     reasons = [
-        F.when(_failed(raw, table, column, sql), F.lit(f"unreadable:{column}")) for column, sql in expressions.items()
+        F.when(_failed(raw, table, column, sql, types[column]), F.lit(f"unreadable:{column}"))
+        for column, sql in expressions.items()
     ]
     malformed = [F.when(F.col(name).isNotNull(), F.lit("malformed_row")) for name in _malformed(raw)]
     return F.array_compact(F.array(*malformed, *reasons))
 
 
-def _failed(raw: DataFrame, table: Table, column: str, sql: str) -> Column:
+def _failed(raw: DataFrame, table: Table, column: str, sql: str, given: str) -> Column:
     value = F.expr(sql)
-    cast_failed = value.isNotNull() & value.cast(table.column(column).type).isNull()
+    cast_failed = value.isNotNull() & cast(value, given, table.column(column).type).isNull()
     if is_id(column):  # a NaN id is an absent one, and text always casts
         cast_failed = F.lit(False)
     references = _references(raw.sparkSession, sql)
     if _SPEAKS_OF_NULL.search(sql) or not references:
         return cast_failed
-    given = F.lit(True)
+    present = F.lit(True)
     for reference in references:
-        given = given & F.expr(reference).isNotNull()
-    return cast_failed | (value.isNull() & given)
+        present = present & F.expr(reference).isNotNull()
+    return cast_failed | (value.isNull() & present)
 
 
 def _references(spark: SparkSession, sql: str) -> list[str]:

@@ -69,7 +69,7 @@ def open_sources(spark: SparkSession, settings: Settings) -> dict[str, Opened]:
 
 
 def _pin(spark: SparkSession, settings: Settings, name: str, source: Source) -> Opened:
-    shaping = [source.model_dump(mode="json"), settings.checks.model_dump(mode="json")]
+    shaping = [part.model_dump(mode="json") for part in (source, settings.checks, settings.currency)]
     mapping = digest(shaping)[:12]
     if source.table is not None:
         return _pin_table(spark, name, source, mapping)
@@ -125,7 +125,8 @@ def _read_text(spark: SparkSession, source: Source, options: dict[str, Any]) -> 
     """CSV or JSON, with rows that can't be parsed kept in the column MALFORMED."""
     if source.format == "csv":
         options = {"header": True, **options}
-    options = {"columnNameOfCorruptRecord": MALFORMED, **options}
+    # a schema that is inferred may hold times: they are the source's clock's
+    options = {"columnNameOfCorruptRecord": MALFORMED, "timeZone": source.time_zone, **options}
     schema = spark.read.format(source.format).options(**options).load(source.path).schema
     if not schema.fields:
         raise WrongInput(f"{source.path} has no columns")

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from lib.settings import layers, sections, worth
+from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.section import Section, SourceName
 from lib.settings.sources import Source
@@ -29,7 +30,8 @@ class Settings(Section):
     warehouse: sections.Warehouse
     session: sections.Session
     fit: sections.Fit
-    checks: sections.Checks
+    checks: Checks
+    currency: Currency
     items: sections.Items
     features: sections.Features
     lifecycle: worth.Lifecycle

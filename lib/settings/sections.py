@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from lib.settings.section import Count, Section, Share, Sql, SqlOrList
-
-_INTERVAL = re.compile(r"\d+ (minute|hour|day)s?")
-
-
-def _interval(text: str) -> str:
-    if not _INTERVAL.fullmatch(text):
-        raise ValueError('is no length of time; write one such as "36 hours" or "1 day"')
-    return text
-
-
-def _date(text: str) -> str:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("is no date; write one such as 1990-01-01") from None
-    return text
+from lib.settings.section import Count, Section, Share, SqlOrList
 
 
 class Warehouse(Section):
@@ -52,26 +34,6 @@ class Fit(Section):
     """Parts that rows are put in, by key and sorted, before a fit: the cluster's size then doesn't matter."""
     seed: int
     """Seed of every random choice."""
-
-
-class RuleCheck(Section):
-    """[checks.rules.NAME]: a validity rule of one's own."""
-
-    reject: Sql
-    """Condition over the columns of events: a row for which it is true is quarantined with NAME as its reason."""
-
-
-class Checks(Section):
-    """[checks]: which rows are valid."""
-
-    future_tolerance: Annotated[str, AfterValidator(_interval)]
-    """How far after its ingest an event may say it happened."""
-    earliest_time: Annotated[str, AfterValidator(_date)]
-    """Events before this date are quarantined."""
-    max_id_length: Count
-    """Longest id, in characters."""
-    rules: dict[str, RuleCheck]
-    """More rules, by name."""
 
 
 class Items(Section):

@@ -11,13 +11,15 @@ from pydantic import AfterValidator, Field, model_validator
 from lib.settings.section import Scalar, Section, Sql, SqlOrTable
 from lib.tables import contract
 
-KINDS = ("events", "items", "customers", "identities", "consents")
+KINDS = ("events", "items", "customers", "identities", "consents", "currency_rates")
 """The input tables that a source can be mapped onto."""
 
 MALFORMED = "_corrupt_record"
 """Raw column that holds a CSV or JSON row that could not be parsed; null in the others."""
 
-SET_BY_INGEST = frozenset({"source", "ingested_at", "batch_id"})
+SET_BY_INGEST = frozenset(
+    {"source", "ingested_at", "batch_id", "original_currency", "original_unit_price", "original_amount"}
+)
 """Columns that no mapping may give."""
 
 HAVE_DEFAULTS = frozenset({"event_id", "event_type"})
@@ -34,7 +36,7 @@ def _time_zone(name: str) -> str:
 
 
 class Source(Section):
-    """One raw data set. Exactly one of `path` and `table`; at least one of the five mappings."""
+    """One raw data set. Exactly one of `path` and `table`; at least one of the mappings."""
 
     path: str | None = None
     """File, folder or glob; relative paths start at the checkout."""
@@ -47,7 +49,7 @@ class Source(Section):
     where: Sql | None = None
     """SQL over the raw rows: others are not read."""
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
-    """Zone of the clock that the source's times are read from."""
+    """Zone of the clock that times without a zone or offset of their own are read from."""
     namespace: str | None = None
     """Prefix of the customer ids, where equal ids of two sources are two customers."""
     events: ColumnMapping | None = None
@@ -55,6 +57,7 @@ class Source(Section):
     customers: ColumnMapping | None = None
     identities: ColumnMapping | None = None
     consents: ColumnMapping | None = None
+    currency_rates: ColumnMapping | None = None
 
     @property
     def mappings(self) -> Mapping[str, ColumnMapping]:

@@ -1,6 +1,6 @@
 """Contracts of the normalised inputs, which every source is mapped onto, and of what ingest says about them."""
 
-from lib.tables.contract import Column, Table, not_negative
+from lib.tables.contract import Column, Table, not_negative, share
 
 FOREVER = "until the source's own retention or an erasure"
 
@@ -18,8 +18,11 @@ EVENTS = Table(
         Column("item_id", "string", "What was bought, watched, rated or offered."),
         Column("quantity", "double", "Units, never negative: event_type carries the direction."),
         Column("unit_price", "decimal(18,4)", "Price of one unit in `currency`."),
-        Column("amount", "decimal(18,4)", "As mapped, else quantity × unit_price; never negative."),
-        Column("currency", "string", "ISO 4217 code."),
+        Column("amount", "decimal(18,4)", "As mapped, else quantity × unit_price; never negative; in `currency`."),
+        Column("currency", "string", "ISO 4217 code; where a base currency is set, the base of all that has a price."),
+        Column("original_currency", "string", "Currency before conversion; null: nothing was converted."),
+        Column("original_unit_price", "decimal(18,4)", "Price of one unit in `original_currency`."),
+        Column("original_amount", "decimal(18,4)", "Amount in `original_currency`."),
         Column("rating", "double", "Explicit rating, in the source's own scale."),
         Column("channel", "string", "web, app, store, …"),
         Column("device", "string", "Kind of device."),
@@ -114,6 +117,21 @@ CONSENTS = Table(
     writing="snapshot",
 )
 
+CURRENCY_RATES = Table(
+    name="currency_rates",
+    grain="One rate of exchange from one day on.",
+    columns=(
+        Column("currency", "string", "ISO 4217 code.", required=True),
+        Column("valid_from", "date", "First day the rate holds.", required=True),
+        Column("rate", "decimal(19,10)", "What one unit is worth in the base currency.", required=True),
+    ),
+    key=("currency", "valid_from"),
+    subject=None,
+    retention=FOREVER,
+    writing="snapshot",
+    checks={"rate_positive": "rate > 0"},
+)
+
 EVENTS_QUARANTINE = Table(
     name="events_quarantine",
     grain="One input row that breaks a rule, as it came.",
@@ -159,4 +177,48 @@ INGEST_BATCHES = Table(
     checks={"counts_close": "rows_read = rows_accepted + rows_duplicate + rows_quarantined"},
 )
 
-TABLES = (EVENTS, ITEMS, CUSTOMERS, IDENTITIES, CONSENTS, EVENTS_QUARANTINE, INGEST_BATCHES)
+DATA_QUALITY = Table(
+    name="data_quality",
+    grain="One check of one batch: what was found, and what is usual for the source.",
+    columns=(
+        Column("batch_id", "string", "The ingest batch.", required=True),
+        Column(
+            "check", "string", "Name of the check; a broken rule's is its reason in events_quarantine.", required=True
+        ),
+        Column("source", "string", "Name of the source in the settings.", required=True),
+        Column("dimension", "string", "completeness, validity, uniqueness, freshness or volume.", required=True),
+        Column("severity", "string", "report, quarantine or stop.", required=True),
+        Column("rows", "bigint", "Rows that were found: of volume all, of freshness the accepted ones.", required=True),
+        Column("share", "double", "rows as a share of the rows read; null where none was."),
+        Column(
+            "value",
+            "double",
+            "What is compared: the share; rows for volume; for freshness the newest event's age in hours.",
+        ),
+        Column("usual", "double", "Median value of the source's earlier batches; null in the first."),
+        Column("unusual", "boolean", "Whether value is far from usual; null where too few batches say what is usual."),
+        Column("checked_at", "timestamp", "When the batch was checked.", required=True),
+    ),
+    key=("batch_id", "check"),
+    subject=None,
+    retention=FOREVER,
+    writing="batches",
+    checks={
+        "known_dimension": "dimension IN ('completeness', 'validity', 'uniqueness', 'freshness', 'volume')",
+        "known_severity": "severity IN ('report', 'quarantine', 'stop')",
+        "rows_not_negative": "rows >= 0",
+        "share_a_share": share("share"),
+    },
+)
+
+TABLES = (
+    EVENTS,
+    ITEMS,
+    CUSTOMERS,
+    IDENTITIES,
+    CONSENTS,
+    CURRENCY_RATES,
+    EVENTS_QUARANTINE,
+    INGEST_BATCHES,
+    DATA_QUALITY,
+)

@@ -23,7 +23,9 @@ def mapped(build, settings):
         given = source(events=events, **keys)
         checks = settings.checks.model_copy(update={"rules": keys.pop("rules", {})})
         raw = build.frame(schema, *rows)
-        frame = map_rows(raw, "shop", given, "events").transform(broken_rules, "events", given, checks, NOW)
+        frame = map_rows(raw, "shop", given, "events").transform(
+            broken_rules, "events", given, checks, settings.currency, NOW
+        )
         assert raw.sparkSession.conf.get("spark.sql.ansi.enabled") == "true"
         return frame.collect()
 
@@ -45,7 +47,12 @@ def test_a_bad_cast_a_bad_date_and_an_overflow_are_unreadable(mapped):
         ],
         {"customer_id": "id", "event_time": "to_timestamp(at, 'dd/MM/yyyy')", "quantity": "n", "unit_price": "price"},
     )
-    assert reasons(rows) == [[], ["unreadable:event_time"], ["unreadable:quantity"], ["unreadable:amount"]]
+    assert reasons(rows) == [
+        [],
+        ["unreadable:event_time"],
+        ["unreadable:quantity"],
+        ["absurd:quantity", "absurd:unit_price", "unreadable:amount"],
+    ]
     assert float(rows[0]["amount"]) == 7.0
 
 
@@ -185,10 +192,14 @@ def test_every_wrong_expression_is_named_with_the_columns_there_are(build):
 
 
 def test_rules_of_ones_own_quarantine_by_name(build, settings):
-    from lib.settings.sections import RuleCheck
+    from lib.settings.checks import RuleCheck
 
     given = source(events={"customer_id": "c", "unit_price": "p"})
     checks = settings.checks.model_copy(update={"rules": {"free": RuleCheck(reject="unit_price = 0")}})
     raw = build.frame("c string, p double", ("a", 0.0), ("b", 1.0), ("c", None))
-    rows = map_rows(raw, "shop", given, "events").transform(broken_rules, "events", given, checks, NOW).collect()
+    rows = (
+        map_rows(raw, "shop", given, "events")
+        .transform(broken_rules, "events", given, checks, settings.currency, NOW)
+        .collect()
+    )
     assert reasons(rows) == [["free"], [], []]
