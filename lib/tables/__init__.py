@@ -1,10 +1,11 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import features, inputs, lifecycle, recommend, rules, running, segments
+from lib.tables import features, inputs, lifecycle, recommend, records, rules, running, segments
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
     *inputs.TABLES,
+    *records.TABLES,
     *features.TABLES,
     *lifecycle.TABLES,
     *segments.TABLES,

@@ -14,8 +14,8 @@ Writing = Literal["published", "batches", "snapshot", "log"]
 """How rows get into a table.
 
 published: a refresh writes its rows into a partition of its own; a release points at it.
-batches:   rows are added by ingest batch; a batch written again replaces itself.
-snapshot:  the whole table is replaced, and only where its content changes.
+batches:   an ingest adds the rows of its batches, and takes out rows that they prove wrong.
+snapshot:  an ingest puts in, by key, the rows that changed, and takes out those that are gone.
 log:       one row at a time, by the runtime alone.
 """
 
@@ -35,6 +35,9 @@ class Column:
         return f"`{self.name}` {self.type}{not_null} COMMENT {quote(self.comment)}"
 
 
+GONE = "_gone"
+"""Column of what an ingest gives a table: true in a row that only names, by the table's `found_by`, rows to take out."""
+
 REFRESH_COLUMNS = (
     Column("refresh_id", "string", "The refresh that wrote the row.", required=True),
     Column("as_of", "date", "The date the row is computed as of: only events before it count.", required=True),
@@ -47,6 +50,8 @@ class Table:
 
     `subject` names the column that holds a person's id (None: no personal data). `checks` maps a constraint's name to the SQL
     that must be true of every row: write `x IS NULL OR …` where a column may be null, for null fails a Delta CHECK.
+    `located_by` names the columns by which an ingest takes rows out, where they are not the key. A table with a `change_feed` records
+    every row that comes or goes, so that a reader may follow it from version to version.
     """
 
     name: str
@@ -57,6 +62,13 @@ class Table:
     retention: str
     writing: Writing = "published"
     checks: Mapping[str, str] = field(default_factory=dict)
+    located_by: tuple[str, ...] = ()
+    change_feed: bool = False
+
+    @property
+    def found_by(self) -> tuple[str, ...]:
+        """The columns that name the rows an ingest takes out."""
+        return self.located_by or self.key
 
     @property
     def published(self) -> bool:
@@ -96,6 +108,8 @@ class Table:
         plain = [c.name for c in self.all_columns if c.name != self.subject and c.type in _STATISTICS_TYPES]
         wanted = {"delta.dataSkippingStatsColumns": ",".join(plain)}
         wanted |= {f"delta.constraints.{name}": condition for name, condition in self.checks.items()}
+        if self.change_feed:
+            wanted["delta.enableChangeDataFeed"] = "true"
         if self.writing == "log":
             wanted["delta.isolationLevel"] = "Serializable"
         return wanted

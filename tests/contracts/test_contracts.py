@@ -23,6 +23,7 @@ from lib.runtime.errors import ClientelingError
 from lib.runtime.parallel import side_by_side
 from lib.runtime.store import Store, conform, schema_of
 from lib.tables import TABLES, Table, contract
+from lib.tables.contract import GONE
 from tests.builders import AS_OF, Build, default
 
 REFRESH = f"{AS_OF}-000000000000"
@@ -79,10 +80,8 @@ def write(store: Store, df, table: Table) -> None:
     """Rows of any table, the way its contract says they are written."""
     if table.writing == "published":
         store.write_refresh(table.name, df, REFRESH, AS_OF.isoformat())
-    elif table.writing == "batches":
-        store.write_batches(table.name, df, ["x", "b0"], [])
-    elif table.writing == "snapshot":
-        store.write_snapshot(table.name, df)
+    elif table.writing in ("batches", "snapshot"):
+        store.change(table.name, df.withColumn(GONE, F.lit(False)))
     elif table.name == "releases":
         assert store.insert_release(df)
     else:
