@@ -106,9 +106,8 @@ def ingest(
     taken = withdrawn(verdicts, HELD)
     aside = [quarantine(verdicts, rules.ingested_at)]
     stays, moved = standing["events"], accepted
-    if any(
-        count.get("rows_withdrawn") for count in counts.values()
-    ):  # else stored events need not be looked at for them
+    withdraws = any(count.get("rows_withdrawn") for count in counts.values())
+    if withdraws:  # else stored events need not be looked at
         aside.append(quarantine_withdrawn(verdicts, stays, rules.ingested_at))
         moved = union_all([stays.join(taken, on="event_id", how="left_semi"), accepted])
         stays = stays.join(taken, on="event_id", how="left_anti")

@@ -57,7 +57,7 @@ class Store:
         """A whole table, newest or as of a Delta version; empty where it has not been made."""
         table = contract(name)
         if not self.exists(name):
-            return self.spark.createDataFrame([], schema_of(table))
+            return self.spark.createDataFrame([], schema_of(table)).limit(0)  # which Spark knows to be empty
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
