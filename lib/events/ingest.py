@@ -1,200 +1,177 @@
-"""One ingest: which batches are new, their rows judged, and the tables that follow from them."""
+"""One ingest: the new rows of each source judged, and the changes of every table that follow from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.events.checks import FINDINGS, broken_rules
-from lib.events.currency import as_charged, in_base_currency
-from lib.events.intake import accepted_events, count_verdicts, judge, quarantine
-from lib.events.mapping import RAW, REASONS, map_rows
-from lib.events.merging import known_customers, known_items, merge_rows, union_all
+from lib.events.batches import Batch, batch_rows, counts_of, tell_late
+from lib.events.checks import broken_rules
+from lib.events.currency import in_base_currency
+from lib.events.intake import (
+    HELD,
+    NEW,
+    ORIGIN,
+    SET_ASIDE,
+    accepted_events,
+    quarantine,
+    quarantine_withdrawn,
+    withdrawn,
+)
+from lib.events.judging import judge_batches
+from lib.events.mapping import map_rows
+from lib.events.merging import merge_rows, union_all
 from lib.events.quality import assess
+from lib.events.records import FROM_EVENTS, Events, changed_rows, new_records
 from lib.settings import Source
 from lib.settings.checks import Checks, Currency
-from lib.settings.sources import SET_BY_INGEST
 from lib.tables import contract
+from lib.tables.contract import GONE
+from lib.tables.records import RECORDS
 
 Stage = Callable[[DataFrame, str], DataFrame]
 """Writes rows, so that they are computed once, and gives them back."""
 
+Mapped = Mapping[tuple[str, str], DataFrame]
+"""Source and kind → its mapped rows with `source`, `batch_id`, `raw`, `reasons` and `findings`."""
+
+BY_SOURCE = ("events", "events_quarantine", *(table.name for table in RECORDS.values()))
+"""Tables from which everything of a source goes before it is read under another mapping."""
+
 
 @dataclass(frozen=True)
-class Batch:
-    """One version of one source's input under one mapping."""
+class Rules:
+    """What rows are held to, and the time of the ingest."""
 
-    name: str
-    source: Source
-    batch_id: str
-    mapping: str
-    files: Sequence[Any]
-    delta_version: int | None
-
-    @property
-    def main_kind(self) -> str:
-        """The kind that the batch's counts are of: events where it maps them."""
-        return next(iter(self.source.mappings))
+    checks: Checks
+    currency: Currency
+    ingested_at: datetime
 
 
-def new_batches(batches: Sequence[Batch], recorded: DataFrame) -> list[Batch]:
-    """The batches that `ingest_batches` does not hold. One row per batch there, so it may come to the driver."""
-    done = {row["batch_id"] for row in recorded.select("batch_id").collect()}
-    return [batch for batch in batches if batch.batch_id not in done]
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables before an ingest, and what it takes back of them."""
+
+    tables: Mapping[str, DataFrame]
+    remapped: Sequence[str]
+    """Sources that are read anew under another mapping."""
+
+    def standing(self) -> dict[str, DataFrame]:
+        """The rows by source that stay."""
+        stays = ~self._is_taken_back() if self.remapped else F.lit(True)
+        return {name: self.tables[name].where(stays) for name in BY_SOURCE}
+
+    def change(self, name: str, put: DataFrame, *gone: DataFrame) -> DataFrame:
+        """Rows to put into a table, and with GONE those to take out."""
+        found_by = contract(name).found_by
+        back = [self.tables[name].where(self._is_taken_back())] if self.remapped and name in BY_SOURCE else []
+        marked = [rows.select(*found_by).distinct().withColumn(GONE, F.lit(True)) for rows in [*gone, *back]]
+        return union_all([put.withColumn(GONE, F.lit(False)), *marked])
+
+    def _is_taken_back(self) -> Column:
+        return F.col("source").isin(list(self.remapped))
 
 
 def ingest(
     batches: Sequence[Batch],
-    new: Sequence[Batch],
-    raw: Mapping[str, DataFrame],
-    inputs: Mapping[str, DataFrame],
-    checks: Checks,
-    currency: Currency,
-    ingested_at: datetime,
+    sources: Mapping[str, Source],
+    tables: Mapping[str, DataFrame],
+    rules: Rules,
     stage: Stage,
     note: Callable[[str], None],
 ) -> dict[str, DataFrame]:
-    """Rows for every input table. `raw` holds every source: items and customers are made anew from all of them.
+    """The rows that go into each table, and with GONE those to take out.
 
-    Raises IngestStopped where a rule of severity stop is broken, before anything is written.
+    batches: at least one. sources: all of the settings. tables: as they are. Raises IngestStopped where a rule of severity stop
+    is broken, before anything is written.
     """
-    every = [(batch, kind) for batch in batches for kind in batch.source.mappings]
-    read = {(batch.name, kind): map_rows(raw[batch.name], batch.name, batch.source, kind) for batch, kind in every}
-    held_to = (checks, currency, ingested_at)
-    mapped = {
-        (batch.name, kind): broken_rules(read[batch.name, kind], kind, batch.source, *held_to)
-        for batch, kind in every
-        if kind != "events"
-    }
-    rates = _merged("currency_rates", batches, mapped, inputs["events"].sparkSession)
-    for batch in batches:
-        if batch.main_kind == "events":
-            events = in_base_currency(read[batch.name, "events"], rates, batch.source, currency)
-            mapped[batch.name, "events"] = broken_rules(events, "events", batch.source, *held_to)
-    withdrawn = _withdrawn(new, inputs["ingest_batches"])
-    stored = _still_standing(inputs["events"], new, withdrawn)
-    judged = [stage(rows, name) for name, rows in _judge(new, mapped, stored).items()]
-    quality = assess(judged, new, stored, inputs["data_quality"], checks, currency, ingested_at, note)
-    with_events = [rows for rows in judged if "event_id" in rows.columns]
-    events = union_all([accepted_events(rows, ingested_at) for rows in with_events] or [inputs["events"].limit(0)])
-    outputs = {
-        "events": events,
-        "events_quarantine": union_all([quarantine(rows, ingested_at) for rows in judged]),
+    warehouse = Warehouse(tables, [batch.name for batch in batches if batch.remapped])
+    standing = warehouse.standing()
+    mapped = dict(_map(batches, list(RECORDS), rules, None))
+    fresh = _fresh_records(batches, mapped, standing, stage)
+    mapped |= dict(_map(batches, ["events"], rules, _rates(standing, fresh)))
+    judged = judge_batches(batches, mapped, standing, rules.checks, stage)
+    new_rows = [rows.where(F.col(ORIGIN) == NEW) for rows in judged]
+    asked = (rules.checks, rules.currency, rules.ingested_at, note)
+    quality = assess(new_rows, batches, standing["events"], tables["data_quality"], *asked)
+    counts = counts_of(batches, judged, tables["events"])
+    tell_late(batches, counts, rules.checks, note)
+    # the columns of events, where no source has any
+    verdicts = union_all([*judged, tables["events"].limit(0)])
+    accepted = accepted_events(verdicts, rules.ingested_at)
+    taken = withdrawn(verdicts, HELD)
+    aside = [quarantine(verdicts, rules.ingested_at)]
+    stays, moved = standing["events"], accepted
+    withdraws = any(count.get("rows_withdrawn") for count in counts.values())
+    if withdraws:  # else stored events need not be looked at
+        aside.append(quarantine_withdrawn(verdicts, stays, rules.ingested_at))
+        moved = union_all([stays.join(taken, on="event_id", how="left_semi"), accepted])
+        stays = stays.join(taken, on="event_id", how="left_anti")
+    everything = bool(warehouse.remapped) or batches[0].number == 1
+    events = Events(union_all([stays, accepted]), moved, everything)
+    return {
+        "events": warehouse.change("events", accepted, taken),
+        "events_quarantine": warehouse.change("events_quarantine", union_all(aside), withdrawn(verdicts, SET_ASIDE)),
+        **_changed_profiles(warehouse, batches, sources, standing, fresh, events),
         "data_quality": quality,
-        "ingest_batches": _batch_rows(
-            new, withdrawn, union_all([count_verdicts(rows) for rows in judged]), ingested_at
-        ),
+        "ingest_batches": batch_rows(batches, counts, rules.ingested_at),
     }
-    known = union_all([stored, events])
-    return outputs | {kind: stage(rows, kind) for kind, rows in _snapshots(batches, mapped, known).items()}
 
 
-def _judge(
-    new: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame], stored: DataFrame
+def _map(
+    batches: Sequence[Batch], kinds: Sequence[str], rules: Rules, rates: DataFrame | None
+) -> Iterator[tuple[tuple[str, str], DataFrame]]:
+    """The batches' rows of these kinds, mapped and held to the rules."""
+    held_to = (rules.checks, rules.currency, rules.ingested_at)
+    for batch in batches:
+        for kind in batch.source.mappings:
+            if kind in kinds:
+                rows = map_rows(batch.raw, batch.name, batch.source, kind)
+                if rates is not None:
+                    rows = in_base_currency(rows, rates, batch.source, rules.currency)
+                judged = broken_rules(rows, kind, batch.source, *held_to)
+                stamp = {"batch_id": F.lit(batch.batch_id), "source": F.lit(batch.name)}
+                yield (batch.name, kind), judged.withColumns(stamp)
+
+
+def _fresh_records(
+    batches: Sequence[Batch], mapped: Mapped, standing: Mapping[str, DataFrame], stage: Stage
 ) -> dict[str, DataFrame]:
-    """The verdicts on the rows of events, and on those of sources without events. A row counts once: by its main kind."""
-
-    def stamped(batch: Batch) -> DataFrame:
-        rows = mapped[batch.name, batch.main_kind]
-        return rows.withColumns({"batch_id": F.lit(batch.batch_id), "source": F.lit(batch.name)})
-
-    frames = [stamped(batch) for batch in new if batch.main_kind == "events"]
-    others = [
-        # rows of other kinds have no id of their own: equal rows of one source are duplicates
-        stamped(batch).select(
-            "source", "batch_id", RAW, REASONS, FINDINGS, F.sha2(F.concat_ws("\n", "source", RAW), 256).alias("row_id")
-        )
-        for batch in new
-        if batch.main_kind != "events"
-    ]
-    verdicts = {}
-    if frames:
-        names = [name for name in contract("events").column_names if name not in SET_BY_INGEST and name != "event_id"]
-        # as charged, so that a rate that was corrected since makes no conflict of a row seen before
-        content = [as_charged(name) for name in names]
-        verdicts["judged_events"] = judge(union_all(frames), "event_id", content, stored)
-    if others:
-        verdicts["judged_others"] = judge(union_all(others), "row_id", ["row_id"], None)
-    return verdicts
+    """Kind → the records that are new; for every kind that a batch maps."""
+    fresh = {}
+    for kind, table in RECORDS.items():
+        rows = [mapped[batch.name, kind] for batch in batches if kind in batch.source.mappings]
+        if rows:
+            fresh[kind] = stage(new_records(rows, kind, standing[table.name]), table.name)
+    return fresh
 
 
-def _withdrawn(new: Sequence[Batch], recorded: DataFrame) -> dict[str, int]:
-    """Source → events that its batches under another mapping brought: they are taken back and made anew."""
-    balance = (
-        recorded.where("maps_events")
-        .groupBy("source", "mapping")
-        .agg(F.sum("rows_accepted").alias("accepted"), F.sum("rows_withdrawn").alias("withdrawn"))
-    )
-    rows = balance.collect()  # one row per source and mapping
-    mappings = {batch.name: batch.mapping for batch in new}
-    changed = {r["source"] for r in rows if r["source"] in mappings and r["mapping"] != mappings[r["source"]]}
-    standing = {name: sum(r["accepted"] - r["withdrawn"] for r in rows if r["source"] == name) for name in changed}
-    return {name: count for name, count in standing.items() if count}
+def _rates(standing: Mapping[str, DataFrame], fresh: Mapping[str, DataFrame]) -> DataFrame:
+    kind = "currency_rates"
+    records = [standing[RECORDS[kind].name], *([fresh[kind]] if kind in fresh else [])]
+    return merge_rows(union_all(records), contract(kind))
 
 
-def _still_standing(events: DataFrame, new: Sequence[Batch], withdrawn: Mapping[str, int]) -> DataFrame:
-    """Stored events without those taken back, and without what an attempt that did not finish left behind."""
-    return events.where(
-        ~F.col("batch_id").isin([batch.batch_id for batch in new]) & ~F.col("source").isin(list(withdrawn))
-    )
-
-
-def _batch_rows(
-    new: Sequence[Batch], withdrawn: Mapping[str, int], counts: DataFrame, finished_at: datetime
-) -> DataFrame:
-    known = [
-        {
-            "batch_id": batch.batch_id,
-            "source": batch.name,
-            "mapping": batch.mapping,
-            "maps_events": batch.main_kind == "events",
-            "rows_withdrawn": withdrawn.get(batch.name, 0),
-            "input": {
-                "files": [{"path": f.path, "size": f.size, "modified": f.modified} for f in batch.files],
-                "delta_version": batch.delta_version,
-            },
-            "finished_at": finished_at,
-        }
-        for batch in new
-    ]
-    table = contract("ingest_batches")
-    schema = ", ".join(f"`{name}` {table.column(name).type}" for name in known[0])
-    rows = counts.sparkSession.createDataFrame(known, schema)
-    counted = rows.join(counts, on="batch_id", how="left")  # a batch without a row has no counts
-    return counted.na.fill(0).select(table.column_names)
-
-
-def _snapshots(
-    batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame], events: DataFrame
+def _changed_profiles(
+    warehouse: Warehouse,
+    batches: Sequence[Batch],
+    sources: Mapping[str, Source],
+    standing: Mapping[str, DataFrame],
+    fresh: Mapping[str, DataFrame],
+    events: Events,
 ) -> dict[str, DataFrame]:
-    """Items, customers, identities, consents and rates, from the valid rows of every source."""
-
-    def lacking(kind: str) -> list[str]:
-        return [batch.name for batch in batches if kind not in batch.source.mappings]
-
-    snapshots = {
-        "items": known_items(_valid("items", batches, mapped), events, lacking("items")),
-        "customers": known_customers(_valid("customers", batches, mapped), events, lacking("customers")),
-    }
-    for kind in ("identities", "consents", "currency_rates"):
-        snapshots[kind] = _merged(kind, batches, mapped, events.sparkSession)
-    return snapshots
-
-
-def _merged(
-    kind: str, batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame], spark: SparkSession
-) -> DataFrame:
-    table, rows = contract(kind), _valid(kind, batches, mapped)
-    return spark.createDataFrame([], table.schema_ddl()) if rows is None else merge_rows(rows, table)
-
-
-def _valid(kind: str, batches: Sequence[Batch], mapped: Mapping[tuple[str, str], DataFrame]) -> DataFrame | None:
-    """The valid rows of one kind of all sources; None where no source has the kind."""
-    frames = [mapped[batch.name, kind] for batch in batches if kind in batch.source.mappings]
-    columns = contract(kind).column_names
-    return union_all([rows.where(F.size(REASONS) == 0).select(columns) for rows in frames]) if frames else None
+    """Changes of items, customers, identities, consents and rates, and of the records behind them, wherever there may be any."""
+    with_events = any(batch.main_kind == "events" for batch in batches)
+    changes = {}
+    for kind, table in RECORDS.items():
+        new = fresh.get(kind, standing[table.name].limit(0))
+        if kind in fresh or events.everything or (with_events and kind in FROM_EVENTS):
+            tables = (warehouse.tables[kind], standing[table.name], new)
+            changes[kind] = changed_rows(kind, *tables, events, sources)
+        if kind in fresh or warehouse.remapped:
+            changes[table.name] = warehouse.change(table.name, new)
+    return changes

@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lib.settings.customers import Context
+from lib.tables.contract import GONE
 from lib.tables.days import CONTEXTS, MONEY
 
 VISIT = "session\x1f"
@@ -78,11 +79,11 @@ def _spans(days: Sequence[date]) -> list[tuple[datetime, datetime]]:
 
 
 def replace_touched(touched: DataFrame, made: DataFrame, *key: str) -> DataFrame:
-    """A row per touched key: as made anew, or `gone`."""
+    """A row per touched key: as made anew, or with GONE."""
     same = [F.col(f"t.{name}").eqNullSafe(F.col(f"m.{name}")) for name in key]
     joined = touched.alias("t").join(made.alias("m"), on=reduce(and_, same), how="left")
     columns = [F.col(f"t.{name}") if name in key else F.col(f"m.{name}") for name in made.columns]
-    return joined.select(*columns, F.col("m.types").isNull().alias("gone"))
+    return joined.select(*columns, F.col("m.types").isNull().alias(GONE))
 
 
 def summarise_days(events: DataFrame, zones: Mapping[str, str], settings: Context) -> DataFrame:

@@ -66,9 +66,8 @@ def show_plan(spark: SparkSession, settings: Settings, jobs: Sequence[Job], as_o
     """Say what a refresh would run, and why."""
     pipeline = Pipeline(spark, settings, jobs)
     store = pipeline.store
-    done = {row["batch_id"] for row in store.read("ingest_batches").select("batch_id").collect()}
-    opened = open_sources(spark, settings)
-    fresh = [name for name, source in opened.items() if source.batch_id not in done]
+    opened = open_sources(spark, settings, store.read("ingest_batches"))
+    fresh = [name for name, source in opened.items() if source.is_new]
     for job in pipeline.jobs:
         if job.reads_sources:
             say(

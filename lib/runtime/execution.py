@@ -6,13 +6,17 @@ import shutil
 from collections.abc import Mapping
 from datetime import date
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from lib.runtime import upkeep
 from lib.runtime.clock import monotonic, now
 from lib.runtime.code_version import code_version
+from lib.runtime.errors import WrongInput, one_line, unreadable_file
 from lib.runtime.job import Counts, Job
+from lib.runtime.journal import Journal
 from lib.runtime.parallel import side_by_side
 from lib.runtime.plan import Plan
 from lib.runtime.release import Releases, current_rows
@@ -87,17 +91,20 @@ class Execution:
             side_by_side(self.spark, lambda table: self._write(table, outputs[table]), self.job.writes)
         self.counts.rows_out = sum(self.counts.outputs.values())
 
-    def run_ingest(self) -> None:
-        """Compute and write the outputs of an ingesting job; the batches' own row comes last, and so makes them done."""
+    def run_ingest(self, journal: Journal) -> None:
+        """Compute and write the outputs of an ingesting job. Raises WrongInput with the file that can't be read."""
         with self._timed():
-            outputs = self.job.transform(self._inputs(), self._settings, self)
-            batches = outputs.get("ingest_batches")
-            summary = batches.collect() if batches is not None else []  # one row per source
-            ids = [row["batch_id"] for row in summary]
-            withdrawn = [row["source"] for row in summary if row["rows_withdrawn"]]
-            for table in self.job.writes:
-                if table in outputs:
-                    self._write_ingest(table, outputs[table], ids, withdrawn)
+            try:
+                outputs = self.job.transform(self._inputs(), self._settings, self)
+                batches = outputs.get("ingest_batches")
+                summary = batches.collect() if batches is not None else []  # one row per source
+                written = journal.carry_out(outputs) if outputs else {}
+            except (PySparkException, Py4JJavaError) as error:
+                if unreadable_file(error) is None:
+                    raise
+                raise WrongInput(f"{one_line(error)}; nothing was ingested") from error
+            for table, what in written.items():
+                self._count(table, what)
         self.counts.rows_in = sum(row["rows_read"] for row in summary)
         self.counts.rows_out = sum(row["rows_accepted"] for row in summary)
         self.counts.quarantined = sum(row["rows_quarantined"] for row in summary)
@@ -140,15 +147,6 @@ class Execution:
     def _write(self, table: str, df: DataFrame) -> None:
         assert self._plan is not None
         self._count(table, self._store.write_refresh(table, df, self._plan.refresh_id, self._plan.as_of.isoformat()))
-
-    def _write_ingest(self, table: str, df: DataFrame, ids: list[str], withdrawn: list[str]) -> None:
-        if contract(table).writing == "snapshot":
-            self._count(table, self._store.write_snapshot(table, df))
-            return
-        if table == "ingest_batches":  # written last: only now is the batch complete
-            df = df.withColumn("finished_at", F.lit(now()))
-        gone = withdrawn if table == "events" else []
-        self._count(table, self._store.write_batches(table, df, ids, gone))
 
     def _count(self, table: str, written: Written) -> None:
         self.counts.outputs[table] = written.rows

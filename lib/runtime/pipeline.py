@@ -18,6 +18,7 @@ from lib.runtime.console import say
 from lib.runtime.errors import ClientelingError, WrongInput, one_line
 from lib.runtime.execution import Execution
 from lib.runtime.job import Job
+from lib.runtime.journal import Journal
 from lib.runtime.parallel import side_by_side
 from lib.runtime.plan import Plan, Step, make_plan, order, read_held, writers_of
 from lib.runtime.release import Release, Releases
@@ -86,8 +87,12 @@ class Pipeline:
                     )
 
     def _ingest(self, job: Job) -> Execution:
-        execution = Execution(self.store, self.settings, job, sources=open_sources(self.spark, self.settings))
-        execution.run_ingest()
+        journal = Journal(self.store)
+        if journal.finish():
+            say(f"{job.name:<24} finished what an earlier one had begun to write")
+        sources = open_sources(self.spark, self.settings, self.store.read("ingest_batches"))
+        execution = Execution(self.store, self.settings, job, sources=sources)
+        execution.run_ingest(journal)
         say(execution.line())
         return execution
 

@@ -47,7 +47,7 @@ class RunLog:
 
     def ingested(self, execution: Execution) -> None:
         """Record the ingest that came before the refresh had a name."""
-        inputs = {f"source:{name}": opened.batch_id for name, opened in execution.sources.items()}
+        inputs = {f"source:{name}": opened.batch_id for name, opened in execution.sources.items() if opened.is_new}
         self._write(execution, "succeeded", inputs, "", "", None)
 
     def _write(

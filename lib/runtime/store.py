@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.runtime.errors import ClientelingError, WrongInput
 from lib.tables import Table, contract
-from lib.tables.contract import quote
+from lib.tables.contract import GONE, quote
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Store:
         """A whole table, newest or as of a Delta version; empty where it has not been made."""
         table = contract(name)
         if not self.exists(name):
-            return self.spark.createDataFrame([], schema_of(table))
+            return self.spark.createDataFrame([], schema_of(table)).limit(0)  # which Spark knows to be empty
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
@@ -86,23 +86,36 @@ class Store:
         )
         return self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
 
-    def write_batches(
-        self, name: str, df: DataFrame, batch_ids: Sequence[str], withdrawn_sources: Sequence[str]
-    ) -> Written:
-        """Put the rows of ingest batches in, in place of theirs and of all of the withdrawn sources, in one commit."""
-        batches = ", ".join(quote(batch) for batch in batch_ids)
-        condition = f"batch_id IN ({batches})"
-        if withdrawn_sources:
-            condition += f" OR source IN ({', '.join(quote(source) for source in withdrawn_sources)})"
-        return self._replace(contract(name), conform(df, contract(name)), condition)
+    def change(self, name: str, df: DataFrame, again: bool = False) -> Written:
+        """Take out the rows that GONE ones name and put the others in, in one commit; none where there is nothing to do.
 
-    def write_snapshot(self, name: str, df: DataFrame) -> Written:
-        """Replace the whole table, unless it holds the same rows already: its version is part of a refresh's identity."""
+        `again`: it may have been done before, so what it puts in is taken out first.
+        """
         table = contract(name)
-        rows = conform(df, table)
-        if self.exists(name) and _content(rows) == (held := _content(self.read(name).select(table.column_names))):
-            return Written(held[0], self.version(name))
-        return self._replace(table, rows, "true")
+        self.create(table)
+        put = conform(df.where(f"NOT {GONE}").drop(GONE), table)
+        gone = df.where(GONE).select(*table.found_by)
+        gone = gone.unionByName(put.select(*table.found_by)) if again else gone
+        if not gone.isEmpty():
+            self._merge(table, put, gone.distinct())
+        elif not put.isEmpty():
+            put.sortWithinPartitions(*table.found_by).write.format("delta").mode("append").save(self.path(name))
+        return Written(put.count(), self.version(name))
+
+    def _merge(self, table: Table, put: DataFrame, gone: DataFrame) -> None:
+        rows = put.withColumn(GONE, F.lit(False)).unionByName(
+            gone.withColumn(GONE, F.lit(True)), allowMissingColumns=True
+        )
+        same = " AND ".join(f"old.`{column}` <=> new.`{column}`" for column in table.found_by)
+        # rows to put in match nothing: one that replaces another is its deletion and an insertion
+        merge = (
+            DeltaTable.forPath(self.spark, self.path(table.name))
+            .alias("old")
+            .merge(rows.alias("new"), f"new.{GONE} AND {same}")
+            .whenMatchedDelete()
+        )
+        values: dict[str, str | Column] = {f"`{column}`": f"new.`{column}`" for column in table.column_names}
+        merge.whenNotMatchedInsert(condition=f"NOT new.{GONE}", values=values).execute()
 
     def put_run(self, df: DataFrame, refresh_id: str, job: str) -> None:
         """Write the one row of `runs` of a job in a refresh, in place of an earlier attempt's."""
@@ -134,10 +147,7 @@ class Store:
         self.create(table)
         keys = [column for column in table.key if column in df.columns]
         ordered = df.sortWithinPartitions(*keys) if keys else df
-        writer = ordered.write.format("delta").mode("overwrite")
-        if condition != "true":
-            writer = writer.option("replaceWhere", condition)
-        writer.save(self.path(table.name))
+        ordered.write.format("delta").mode("overwrite").option("replaceWhere", condition).save(self.path(table.name))
         commit = self._last_commit(table.name)
         return Written(int(commit["operationMetrics"].get("numOutputRows", 0)), int(commit["version"]))
 
@@ -171,11 +181,3 @@ def conform(df: DataFrame, table: Table) -> DataFrame:
     if problems:
         raise ClientelingError(f"rows for {table.name} break its contract: {'; '.join(problems)}")
     return df.select(expected.fieldNames())
-
-
-def _content(df: DataFrame) -> tuple[int, int]:
-    """Number of rows and the sum of their hashes: equal for equal rows in any order."""
-    row = F.xxhash64(F.to_json(F.struct(*df.columns))).cast("decimal(38,0)")
-    found = df.agg(F.count("*").alias("rows"), F.sum(row).alias("hashes")).head()
-    assert found is not None
-    return int(found["rows"]), int(found["hashes"] or 0)

@@ -19,9 +19,7 @@ from pyspark.sql import functions as F
 
 from lib.runtime.store import Store, Written, conform
 from lib.tables import contract
-
-GONE = "gone"
-"""True in a row for a key that has none any more."""
+from lib.tables.contract import GONE
 
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -61,7 +59,7 @@ def changes(store: Store, since: Followed | None, until: Followed) -> DataFrame 
 
 
 def write_kept(store: Store, name: str, df: DataFrame, until: Followed) -> Written:
-    """Write a kept table: replace the rows of the keys in `df` where it has a column `gone`, else the whole table."""
+    """Write a kept table: replace the rows of the keys in `df` where it has the column GONE, else the whole table."""
     table = contract(name)
     store.create(table)
     with _saying(store.spark, until):

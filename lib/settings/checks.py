@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -32,6 +32,7 @@ FAMILIES: Mapping[str, str] = {
     "not_positive": "validity",
     "future": "validity",
     "too_early": "validity",
+    "late": "freshness",
     "epoch": "validity",
     "dst_gap": "validity",
     "dst_overlap": "validity",
@@ -44,7 +45,7 @@ FAMILIES: Mapping[str, str] = {
 
 GUARDS = frozenset(
     {"malformed_row", "unreadable", "missing", "not_a_number", "infinite", "negative", "not_positive"}
-    | {"future", "no_rate", "conflicting"}
+    | {"future", "late", "no_rate", "conflicting"}
 )
 """Rules that tables and sums rely on: their rows are never kept."""
 
@@ -93,6 +94,8 @@ class Checks(Section):
     """How far after its ingest an event may say it happened."""
     earliest_time: Day
     """Events before this date are too early."""
+    late_window: Interval
+    """How much older than the newest stored event of its source an event of a later ingest may be."""
     max_id_length: Count
     """Longest id, in characters."""
     max_text_length: Count
@@ -113,6 +116,12 @@ class Checks(Section):
     """Built-in rule, or rule:column, → what happens to a row that breaks it."""
     rules: dict[Annotated[str, AfterValidator(_own_name)], RuleCheck]
     """More rules, by name."""
+
+    @property
+    def shaping(self) -> Mapping[str, Any]:
+        """What decides on a row by itself: where it changes, a source is read anew. The rest compares batches."""
+        comparing = {"late_window", "usual_batches", "usual_after", "unusual_deviations"}
+        return self.model_dump(mode="json", exclude=comparing)
 
     def severity(self, rule: str) -> Severity:
         """What a built-in rule does: as said for the rule and column, else for the rule."""

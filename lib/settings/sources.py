@@ -18,7 +18,8 @@ MALFORMED = "_corrupt_record"
 """Raw column that holds a CSV or JSON row that could not be parsed; null in the others."""
 
 SET_BY_INGEST = frozenset(
-    {"source", "ingested_at", "batch_id", "original_currency", "original_unit_price", "original_amount"}
+    {"source", "ingested_at", "batch_id", "content", "raw"}
+    | {"original_currency", "original_unit_price", "original_amount"}
 )
 """Columns that no mapping may give."""
 
@@ -52,6 +53,8 @@ class Source(Section):
     """Zone of the clock that times without a zone or offset of their own are read from."""
     namespace: str | None = None
     """Prefix of the customer ids, where equal ids of two sources are two customers."""
+    schema_version: Annotated[int, Field(ge=1)] = 1
+    """Raised by whoever changed the source's columns for good: it is then read anew, whatever it was before."""
     events: ColumnMapping | None = None
     items: ColumnMapping | None = None
     customers: ColumnMapping | None = None

@@ -1,11 +1,12 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import context, days, factors, features, inputs, lifecycle, recommend, rules, running, segments
+from lib.tables import context, days, factors, features, inputs, lifecycle, recommend, records, rules, running, segments
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
     *inputs.TABLES,
     *days.TABLES,
+    *records.TABLES,
     *features.TABLES,
     *lifecycle.TABLES,
     *context.TABLES,

@@ -14,8 +14,8 @@ Writing = Literal["published", "batches", "snapshot", "kept", "log"]
 """How rows get into a table.
 
 published: a refresh writes its rows into a partition of its own; a release points at it.
-batches:   rows are added by ingest batch; a batch written again replaces itself.
-snapshot:  the whole table is replaced, and only where its content changes.
+batches:   an ingest adds the rows of its batches, and takes out rows that they prove wrong.
+snapshot:  an ingest puts in, by key, the rows that changed, and takes out those that are gone.
 kept:      the rows of touched keys are replaced, as another table changes.
 log:       one row at a time, by the runtime alone.
 """
@@ -36,6 +36,9 @@ class Column:
         return f"`{self.name}` {self.type}{not_null} COMMENT {quote(self.comment)}"
 
 
+GONE = "_gone"
+"""Column of what an ingest gives a table: true in a row that only names, by the table's `found_by`, rows to take out."""
+
 REFRESH_COLUMNS = (
     Column("refresh_id", "string", "The refresh that wrote the row.", required=True),
     Column("as_of", "date", "The date the row is computed as of: only events before it count.", required=True),
@@ -48,7 +51,8 @@ class Table:
 
     `subject` names the column that holds a person's id (None: no personal data). `checks` maps a constraint's name to the SQL
     that must be true of every row: write `x IS NULL OR …` where a column may be null, for null fails a Delta CHECK. `when` names the
-    column that says when: rows from the as-of date on are not read. `change_feed`: another table is kept up to date with this one.
+    column that says when: rows from the as-of date on are not read. `located_by` names the columns by which an ingest takes rows out,
+    where they are not the key. A table with a `change_feed` records every row that comes or goes, so that another can be kept up to date.
     """
 
     name: str
@@ -60,7 +64,13 @@ class Table:
     writing: Writing = "published"
     checks: Mapping[str, str] = field(default_factory=dict)
     when: str | None = None
+    located_by: tuple[str, ...] = ()
     change_feed: bool = False
+
+    @property
+    def found_by(self) -> tuple[str, ...]:
+        """The columns that name the rows an ingest takes out."""
+        return self.located_by or self.key
 
     @property
     def published(self) -> bool:

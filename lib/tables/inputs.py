@@ -30,6 +30,11 @@ EVENTS = Table(
         Column("region", "string", "Region of the event."),
         Column("city", "string", "City of the event."),
         Column("properties", "map<string,string>", "Anything else the source knows of the event."),
+        Column("revision", "bigint", "As mapped: of several contents of one event_id the highest holds."),
+        Column("content", "bigint", "Hash of what is mapped: equal for the same event.", required=True),
+        Column(
+            "raw", "string", "JSON of the row as it came, where event_id is mapped: another content may set it aside."
+        ),
         Column("ingested_at", "timestamp", "When the row was ingested.", required=True),
         Column("batch_id", "string", "The ingest batch that brought the row.", required=True),
     ),
@@ -141,6 +146,9 @@ EVENTS_QUARANTINE = Table(
         Column("source", "string", "Name of the source in the settings.", required=True),
         Column("raw", "string", "JSON of the row as it came.", required=True),
         Column("reasons", "array<string>", "Every rule the row breaks.", required=True),
+        Column("event_id", "string", "Of a valid row that is late or in conflict; null: the row itself is wrong."),
+        Column("revision", "bigint", "The event's revision, likewise."),
+        Column("content", "bigint", "Hash of the event, or of the wrong row and its reasons.", required=True),
         Column("batch_id", "string", "The ingest batch that brought the row.", required=True),
         Column("quarantined_at", "timestamp", "When it was set aside.", required=True),
     ),
@@ -149,13 +157,15 @@ EVENTS_QUARANTINE = Table(
     retention=FOREVER,
     writing="batches",
     checks={"has_a_reason": "size(reasons) > 0"},
+    located_by=("source", "content"),
 )
 
 INGEST_BATCHES = Table(
     name="ingest_batches",
-    grain="One ingest of one source: rows_read = rows_accepted + rows_duplicate + rows_quarantined.",
+    grain="What one ingest read anew of one source: rows_read = rows_accepted + rows_duplicate + rows_quarantined.",
     columns=(
-        Column("batch_id", "string", "Hash of source, mapping and input.", required=True),
+        Column("batch_id", "string", "Hash of source, mapping, number and input.", required=True),
+        Column("number", "bigint", "Number of the ingest: they count up.", required=True),
         Column("source", "string", "Name of the source in the settings.", required=True),
         Column("mapping", "string", "Hash of the settings that shaped the rows.", required=True),
         Column("maps_events", "boolean", "Whether the accepted rows are events.", required=True),
@@ -170,6 +180,7 @@ INGEST_BATCHES = Table(
             "The files that were read, or the version of the Delta table.",
             required=True,
         ),
+        Column("schema", "string", "The raw columns and their types, in Spark's JSON.", required=True),
         Column("finished_at", "timestamp", "When the batch was complete.", required=True),
     ),
     key=("batch_id",),

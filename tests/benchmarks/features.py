@@ -27,6 +27,7 @@ from lib.runtime.store import Store
 from lib.settings import Settings, load
 from lib.simulation.shop import simulate_inputs
 from lib.tables import contract
+from lib.tables.contract import GONE
 
 COUNTED = ("summarise_days", "total_customers", "build_features", "describe_context", "track_lifecycle")
 BESIDE = ("resolve_identities",)
@@ -49,20 +50,19 @@ class Warehouse:
     def add(self, inputs: dict[str, DataFrame], events: DataFrame, batch: str) -> int:
         """Store events as an ingest would have; the other inputs are those of the whole shop."""
         stamped = events.withColumns({"batch_id": F.lit(batch), "source": F.lit("simulated")})
-        rows = self.store.write_batches("events", stamped, [batch], []).rows
-        for name in ("items", "customers"):
-            self.store.write_snapshot(name, inputs[name])
-        self.store.write_snapshot("identities", self.store.read("identities"))
+        rows = self.store.change("events", stamped.withColumn(GONE, F.lit(False))).rows
+        if batch == "b0":
+            for name in ("items", "customers"):
+                self.store.change(name, inputs[name].withColumn(GONE, F.lit(False)))
+            self.store.create(contract("identities"))
         table = contract("ingest_batches")
         known = {
-            "batch_id": batch, "source": "simulated", "mapping": "m", "maps_events": True, "rows_read": rows, "rows_accepted": rows,
-            "rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0, "finished_at": datetime.now(UTC),
-            "input": {"files": [], "delta_version": None},
+            "batch_id": batch, "number": int(batch[1:]) + 1, "source": "simulated", "mapping": "m", "maps_events": True,
+            "rows_read": rows, "rows_accepted": rows, "rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0,
+            "input": {"files": [], "delta_version": None}, "schema": "{}", "finished_at": datetime.now(UTC),
         }  # fmt: skip
-        filled = {name: known.get(name) for name in table.column_names}
-        self.store.write_batches(
-            "ingest_batches", self.spark.createDataFrame([filled], table.schema_ddl()), [batch], []
-        )
+        filled = self.spark.createDataFrame([known], table.schema_ddl())
+        self.store.change("ingest_batches", filled.withColumn(GONE, F.lit(False)))
         return rows
 
     def refresh(self, as_of: date) -> dict[str, float]:

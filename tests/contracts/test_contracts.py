@@ -24,6 +24,7 @@ from lib.runtime.parallel import side_by_side
 from lib.runtime.store import Store, conform, schema_of
 from lib.runtime.upkeep import Followed, write_kept
 from lib.tables import TABLES, Table, contract
+from lib.tables.contract import GONE
 from tests.builders import AS_OF, Build, default
 
 REFRESH = f"{AS_OF}-000000000000"
@@ -97,10 +98,8 @@ def write(store: Store, df, table: Table) -> None:
     """Rows of any table, the way its contract says they are written."""
     if table.writing == "published":
         store.write_refresh(table.name, df, REFRESH, AS_OF.isoformat())
-    elif table.writing == "batches":
-        store.write_batches(table.name, df, ["x", "b0"], [])
-    elif table.writing == "snapshot":
-        store.write_snapshot(table.name, df)
+    elif table.writing in ("batches", "snapshot"):
+        store.change(table.name, df.withColumn(GONE, F.lit(False)))
     elif table.writing == "kept":
         write_kept(store, table.name, df, Followed("events", 0, "x"))
     elif table.name == "releases":

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import pytest
+from pyspark.sql import functions as F
 
 from jobs import summarise_days, total_customers
 from lib.events.orders import with_baskets
@@ -14,6 +14,7 @@ from lib.features.days import summarise_days as summarise
 from lib.features.days import total_days
 from lib.runtime.execution import Execution
 from lib.settings import load
+from lib.tables.contract import GONE
 from tests.builders import Build
 
 SETTINGS = load()
@@ -53,49 +54,49 @@ def assert_as_if_made_whole(store):
     assert content(store.read("customer_totals").select(totals.columns)) == content(totals)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_batches_late_rows_replays_and_withdrawals_end_as_if_made_whole(spark, store, seed):
-    chance, build = random.Random(seed), Build(spark)
-    rows = [row for batch in ("b0", "b1", "b2") for row in events_of(batch, f"{seed}{batch}", 40)]
-    chance.shuffle(rows)  # every batch holds late rows
-    cuts = {name: rows[place::3] for place, name in enumerate(("b0", "b1", "b2"))}
-    for name, part in cuts.items():
-        store.write_batches("events", build("events", *({**row, "batch_id": name} for row in part)), [name], [])
-        said = keep_up(store)
-        assert ("made from all events" in said[0]) == (name == "b0")
-        assert keep_up(store) == [], "nothing new, nothing done"
+def put(store, *rows, gone=(), again=False):
+    """Rows into the stored events, and some out of them, as an ingest does."""
+    build = Build(store.spark)
+    come, go = (build("events", *part).withColumn(GONE, F.lit(mark)) for part, mark in ((rows, False), (gone, True)))
+    store.change("events", come.unionByName(go), again)
+
+
+def test_random_batches_late_rows_replays_and_withdrawals_end_as_if_made_whole(store):
+    rows = [row for batch in ("b0", "b1") for row in events_of(batch, batch, 40)]
+    random.Random(5).shuffle(rows)  # every batch holds late rows
+    cuts = rows[::2], rows[1::2]
+    put(store, *cuts[0])
+    assert all("made from all" in line for line in keep_up(store))
+    assert keep_up(store) == [], "nothing new, nothing done"
+    put(store, *cuts[1])
+    put(store, *cuts[0], again=True)  # a replay
     version = store.version("customer_days")
-    again = build("events", *({**row, "batch_id": "b1"} for row in cuts["b1"]))
-    store.write_batches("events", again, ["b1"], [])  # a replay
-    keep_up(store)
-    store.write_batches(
-        "events", build("events", {**cuts["b2"][0], "batch_id": "b2"}), ["b2"], []
-    )  # all but one withdrawn
-    assert "made from all" not in "".join(keep_up(store))
+    said = keep_up(store)
+    put(store, gone=cuts[0][1:])  # all but one withdrawn
+    said += keep_up(store)
+    assert "made from all" not in "".join(said)
     assert store.version("customer_days") > version
     assert_as_if_made_whole(store)
 
 
-def test_one_more_day_reads_and_writes_that_day_alone(spark, store):
-    build = Build(spark)
-    store.write_batches("events", build("events", *events_of("b0", "x")), ["b0"], [])
+def test_one_more_day_reads_and_writes_that_day_alone(store):
+    put(store, *events_of("b0", "x"))
     keep_up(store)
     late = {**events_of("b1", "y", 1)[0], "customer_id": "ann", "event_time": datetime(2024, 5, 1, tzinfo=UTC)}
-    store.write_batches("events", build("events", late), ["b1"], [])
+    put(store, late)
     days, totals = keep_up(store)
     assert "1 rows in" in days and "1 rows in" in totals
     assert_as_if_made_whole(store)
 
 
 def test_other_settings_and_a_lost_feed_make_them_anew(spark, store):
-    build = Build(spark)
-    store.write_batches("events", build("events", *events_of("b0", "x", 10)), ["b0"], [])
+    put(store, *events_of("b0", "x", 10))
     keep_up(store)
     other = SETTINGS.model_copy(update={"context": SETTINGS.context.model_copy(update={"ignored_types": ["purchase"]})})
     assert all("made from all" in line for line in keep_up(store, other))
     assert store.read("customer_days").where("size(contexts) > 0").isEmpty()
     spark.sql(f"ALTER TABLE {store.identifier('events')} SET TBLPROPERTIES (delta.enableChangeDataFeed = false)")
-    store.write_batches("events", build("events", *events_of("b1", "y", 10)), ["b1"], [])
+    put(store, *events_of("b1", "y", 10))
     spark.sql(f"ALTER TABLE {store.identifier('events')} SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
     assert "made from all events" in keep_up(store, other)[0]
     assert store.read("customer_days").selectExpr("sum(types[0].events)").head()[0] == 20

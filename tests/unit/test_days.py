@@ -12,6 +12,7 @@ import pytest
 from lib.events.orders import with_baskets
 from lib.features import days
 from lib.settings import load
+from lib.tables.contract import GONE
 from tests.builders import Build, measure_events
 
 CONTEXT = load().context.model_copy(update={"properties": ["weather"]})
@@ -134,7 +135,7 @@ def test_only_touched_days_are_made_anew_and_end_as_made_whole(spark, count):
     kept = {
         (row["customer_id"], row["day"]): plain(row) for row in held if (row["customer_id"], row["day"]) not in keys
     }
-    new = {(row["customer_id"], row["day"]): plain(row) for row in replaced if not row["gone"]}
+    new = {(row["customer_id"], row["day"]): plain(row) for row in replaced if not row[GONE]}
     assert kept | new == summarised(build("events", *after))
 
 

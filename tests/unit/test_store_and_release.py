@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from pyspark.sql import functions as F
 
 from lib.runtime.checks import check_ingest, check_table
 from lib.runtime.errors import Busy, WrongInput
@@ -92,22 +93,38 @@ def test_a_check_finds_a_key_that_is_not_unique(store, cut_points):
 # --- rows of ingest
 
 
-def test_a_batch_replaces_itself_and_a_withdrawn_source_goes(store, build):
-    def events(*ids_of_batches):
-        return build("events", *({"event_id": i, "batch_id": b, "source": s} for i, b, s in ids_of_batches))
+def test_rows_come_and_go_in_one_commit_and_none_where_nothing_changes(store, build):
+    def change(put, gone, again=False):
+        rows = build("events", *({"event_id": i, "batch_id": b} for i, b in [*put, *((i, "-") for i in gone)]))
+        marked = rows.withColumn("_gone", F.col("batch_id") == "-")
+        return store.change("events", marked, again)
 
-    def held():
-        return sorted(row["event_id"] for row in store.read("events").collect())
+    def stored():
+        return sorted((row["event_id"], row["batch_id"]) for row in store.read("events").collect())
 
-    store.write_batches("events", events(("1", "a", "shop"), ("2", "a", "shop"), ("3", "b", "web")), ["a", "b"], [])
-    store.write_batches("events", events(("4", "a", "shop")), ["a"], [])
-    assert held() == ["3", "4"]
-    store.write_batches("events", events(("5", "c", "shop")), ["c"], [])
-    assert held() == ["3", "4", "5"]
-    written = store.write_batches("events", events(("6", "d", "shop")), ["d"], ["shop"])
-    assert held() == ["3", "6"]
-    assert written.version == store.version("events")
-    assert store.read("events", written.version - 1).count() == 3, "an earlier version can still be read"
+    first = change([("1", "a"), ("2", "a"), ("3", "b")], [])
+    second = change([("2", "c"), ("4", "c")], ["1", "2", "9"])
+    assert (first.rows, second.rows, second.version) == (3, 2, first.version + 1)
+    assert stored() == [("2", "c"), ("3", "b"), ("4", "c")]
+    assert store.read("events", first.version).count() == 3, "an earlier version can still be read"
+    assert change([], ["9"]).version == change([], []).version == second.version
+    change([("2", "c"), ("4", "c")], ["1", "2", "9"], again=True)
+    assert stored() == [("2", "c"), ("3", "b"), ("4", "c")]
+    feed = store.spark.read.format("delta").option("readChangeFeed", True).option("startingVersion", second.version)
+    changes = feed.option("endingVersion", second.version).load(store.path("events"))
+    assert rows(changes.select("_change_type", "event_id")) == [
+        ("delete", "1"), ("delete", "2"), ("insert", "2"), ("insert", "4"),
+    ]  # fmt: skip
+
+
+def test_rows_without_a_key_are_taken_out_by_what_their_contract_names(store, build):
+    def aside(content, gone):
+        frame = build("events_quarantine", {"source": "shop", "content": content, "event_id": None})
+        return frame.withColumn("_gone", F.lit(gone))
+
+    store.change("events_quarantine", aside(1, False).union(aside(1, False)).union(aside(2, False)))
+    store.change("events_quarantine", aside(1, True).union(aside(3, False)))
+    assert rows(store.read("events_quarantine").select("content")) == [(2,), (3,)]
 
 
 def test_counts_of_ingest_close_over_accepted_and_withdrawn_events(store, build):
@@ -116,40 +133,11 @@ def test_counts_of_ingest_close_over_accepted_and_withdrawn_events(store, build)
                 "rows_quarantined": 0, "rows_withdrawn": withdrawn, "maps_events": maps_events}  # fmt: skip
 
     batches = build("ingest_batches", batch("a", 3), batch("b", 2, withdrawn=3), batch("c", 9, maps_events=False))
-    store.write_batches("ingest_batches", batches, ["a", "b", "c"], [])
-    store.write_batches("events", build("events", {}, {}), ["x"], [])
+    store.change("ingest_batches", batches.withColumn("_gone", F.lit(False)))
+    store.change("events", build("events", {}, {}).withColumn("_gone", F.lit(False)))
     assert check_ingest(store, {})[1:] == (True, "2 accepted, 2 events")
-    store.write_batches("events", build("events", {"event_id": "more", "batch_id": "d"}), ["d"], [])
+    store.change("events", build("events", {"event_id": "more"}).withColumn("_gone", F.lit(False)))
     assert check_ingest(store, {})[1:] == (False, "2 accepted, 3 events")
-
-
-def test_a_snapshot_keeps_its_version_while_its_rows_are_equal(store, build):
-    def items(*titles):
-        named = ({"item_id": str(n), "title": t, "attributes": {"a": t, "b": "x"}} for n, t in titles)
-        return build("items", *named)
-
-    first = store.write_snapshot("items", items((1, "cup"), (2, None), (3, "jar")))
-    same = store.write_snapshot("items", items((3, "jar"), (1, "cup"), (2, None)).repartition(2))
-    assert same == first
-    changed = store.write_snapshot("items", items((1, "cup"), (2, "pot"), (3, "jar")))
-    assert changed.version > first.version
-    fewer = store.write_snapshot("items", items((1, "cup")))
-    assert (fewer.rows, store.read("items").count()) == (1, 1)
-
-
-def test_a_snapshot_of_other_rows_is_written_however_like_they_are(store, build):
-    alike = [
-        [{"title": "a", "brand": None}],
-        [{"title": None, "brand": "a"}],
-        [{"title": None, "brand": "a"}] * 2,
-        [{"tags": []}],
-        [{"tags": None}],
-        [{"attributes": {}}],
-        [{"attributes": {"a": None}}],
-    ]
-    frames = [build("items", *({"item_id": "i", **row} for row in rows)) for rows in alike]
-    versions = [store.write_snapshot("items", frame).version for frame in frames]
-    assert sorted(set(versions)) == versions
 
 
 def test_a_run_is_recorded_once_per_refresh_and_job(store, build):
