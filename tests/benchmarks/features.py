@@ -104,7 +104,7 @@ def run_size(spark: SparkSession, size: int, folder: str) -> None:
     simulation = base.simulation.model_copy(
         update={"customers": max(size // EVENTS_PER_CUSTOMER, 10), "dirt_share": 0.0}
     )
-    value = base.value.model_copy(update={"min_repeaters": 2**31})  # no fits
+    value = base.value.model_copy(update={"min_repeaters": 2**31 - 1})  # no fits
 
     def warehouse(name: str) -> Warehouse:
         place = base.warehouse.model_copy(update={"path": f"{folder}/{size}/{name}"})
