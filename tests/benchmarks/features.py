@@ -32,7 +32,7 @@ from lib.tables.contract import GONE
 COUNTED = ("summarise_days", "total_customers", "build_features", "describe_context", "track_lifecycle")
 BESIDE = ("resolve_identities",)
 TABLES = ("customer_features", "customer_context", "customer_lifecycle")
-EVENTS_PER_CUSTOMER = 24
+EVENTS_PER_CUSTOMER = 70
 """About what the simulated shop makes at its default pace; the sizes that are printed are counted."""
 
 
