@@ -11,18 +11,15 @@ from lib.runtime.journal import Journal
 from lib.runtime.store import Store
 
 
-class Killed(BaseException):
-    """The end of a process, at a place of our choice."""
-
-
 class Mortal(Store):
-    """A store that dies when it comes to a table."""
+    """A store that dies of something when it comes to a table."""
 
     dies_at = ""
+    dies_of: type[BaseException] = KeyboardInterrupt
 
     def change(self, name, df, again=False):
         if name == self.dies_at:
-            raise Killed
+            raise self.dies_of
         return super().change(name, df, again)
 
 
@@ -60,11 +57,13 @@ AFTER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("table", ["events", "items", "ingest_batches"])
-def test_what_was_begun_is_finished_once(spark, before, outputs, table):
+@pytest.mark.parametrize(
+    ("table", "error"), [("events", KeyboardInterrupt), ("items", OSError), ("ingest_batches", KeyboardInterrupt)]
+)
+def test_what_was_begun_is_finished_once(spark, before, outputs, table, error):
     mortal = Mortal(spark, before.root)
-    mortal.dies_at = table
-    with pytest.raises(Killed):
+    mortal.dies_at, mortal.dies_of = table, error
+    with pytest.raises(error):
         Journal(mortal).carry_out(outputs)
     assert held(before) != AFTER
     assert Journal(before).finish()
