@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import settings as trials
-from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from lib.events.checks import FINDINGS, broken_rules, rules_of
@@ -235,19 +233,25 @@ def test_rules_that_spark_cannot_analyse_are_named_all_at_once(build, checks):
 
 # --- ids
 
-AWKWARD = st.text(
-    st.sampled_from("aé\u0301e\u0323 \u00a0\u2009\ufeff\tÅ\u212b\u1100\u1161ﬁ\U0001f469\u200d\u0f71\u0f72")
-    | st.characters()
-)
+# marks that compose, stack and reorder, singletons, Hangul, a ligature, an emoji with its joiner, and blanks of many kinds
+AWKWARD = "aEé\u0301\u0323\u0327Å\u212b\u1100\u1161\u11a8ﬁ\U0001f469\u200d\u0f71\u0f72 \u00a0\u2009\ufeff\t"
 
 
-# without shrinking: each try is a Spark job
-@trials(
-    max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
-@given(texts=st.lists(AWKWARD, min_size=200, max_size=300))
-def test_an_id_is_pythons_composed_form_without_blanks(spark, texts):
+def random_texts(count: int) -> list[str]:
+    """Short texts, most of them awkward, the others of any characters."""
+    rng = random.Random(17)
+    any_character = [chr(code) for code in range(0x11_0000) if not 0xD800 <= code < 0xE000]
+    return ["".join(rng.choices(AWKWARD if n % 4 else any_character, k=rng.randrange(7))) for n in range(count)]
+
+
+def test_an_id_is_pythons_composed_form_without_blanks(spark):
+    texts = random_texts(2000)
     expected = [unicodedata.normalize("NFC", text.strip(BLANKS)) or None for text in texts]
+    assert (
+        sum(text != text.strip(BLANKS) for text in texts)
+        > 200
+        < sum(not unicodedata.is_normalized("NFC", t) for t in texts)
+    )
     frame = spark.createDataFrame(list(enumerate(texts)), "n int, text string")
     made = value_of(contract("events"), "customer_id", F.col("text"), "string", None)
     found = [row["made"] for row in frame.select("n", made.alias("made")).orderBy("n").collect()]
