@@ -49,7 +49,7 @@ def _read(opened: Opened, run: Run) -> Batch:
         batch_id=opened.batch_id,
         number=opened.number,
         mapping=opened.mapping,
-        remapped=opened.remapped,
+        anew=opened.taken_back,
         files=opened.new_files,
         delta_version=opened.delta_version,
         schema=raw.schema.json(),

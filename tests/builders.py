@@ -67,7 +67,7 @@ class Build:
         if "event_id" in filled:
             filled |= {"event_id": f"e{number}", "event_type": "purchase", "event_time": MOMENT}
         if "rows_read" in filled:
-            filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0}
+            filled |= {"rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0, "anew": False}
         if "stage" in filled:
             filled |= {"stage": "new"}
         if "component_size" in filled:

@@ -22,14 +22,14 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What is new in one source, read under one mapping. `remapped`: what came before under another is taken back."""
+    """What is new in one source, read under one mapping. `anew`: what it brought before is taken back, and all of it read again."""
 
     name: str
     source: Source
     batch_id: str
     number: int
     mapping: str
-    remapped: bool
+    anew: bool
     files: Sequence[Any]
     delta_version: int | None
     schema: str
@@ -42,12 +42,12 @@ class Batch:
 
 
 def counts_of(batches: Sequence[Batch], judged: Sequence[DataFrame], events: DataFrame) -> Counts:
-    """Counts of every batch. A batch under a new mapping also withdraws all `events` of its source."""
+    """Counts of every batch. A batch that is read anew also withdraws all `events` of its source."""
     rows = union_all([count_verdicts(rows) for rows in judged]).collect()  # one per batch
     counts: dict[str, dict[str, int]] = {batch.batch_id: {} for batch in batches}
     for row in rows:
         counts[row["batch_id"]] = {name: value for name, value in row.asDict().items() if name != "batch_id"}
-    sources = {batch.name: batch.batch_id for batch in batches if batch.remapped}
+    sources = {batch.name: batch.batch_id for batch in batches if batch.anew}
     if sources:
         back = events.where(F.col("source").isin(list(sources))).groupBy("source").count()
         for row in back.collect():  # one per source
@@ -76,6 +76,7 @@ def batch_rows(batches: Sequence[Batch], counts: Counts, finished_at: datetime) 
             "source": batch.name,
             "mapping": batch.mapping,
             "maps_events": batch.main_kind == "events",
+            "anew": batch.anew,
             **{name: counts[batch.batch_id].get(name, 0) for name in table.column_names if name.startswith("rows_")},
             "input": {
                 "files": [{"path": f.path, "size": f.size, "modified": f.modified} for f in batch.files],

@@ -40,7 +40,7 @@ Mapped = Mapping[tuple[str, str], DataFrame]
 """Source and kind → its mapped rows with `source`, `batch_id`, `raw`, `reasons` and `findings`."""
 
 BY_SOURCE = ("events", "events_quarantine", *(table.name for table in RECORDS.values()))
-"""Tables from which everything of a source goes before it is read under another mapping."""
+"""Tables from which everything of a source goes before it is read anew."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,27 @@ class Warehouse:
     """The tables before an ingest, and what it takes back of them."""
 
     tables: Mapping[str, DataFrame]
-    remapped: Sequence[str]
-    """Sources that are read anew under another mapping."""
+    anew: Sequence[str]
+    """Sources that are read anew."""
 
     def standing(self) -> dict[str, DataFrame]:
         """The rows by source that stay."""
-        stays = ~self._is_taken_back() if self.remapped else F.lit(True)
+        stays = ~self._is_taken_back() if self.anew else F.lit(True)
         return {name: self.tables[name].where(stays) for name in BY_SOURCE}
+
+    def taken_back(self, name: str) -> DataFrame:
+        """The rows by source that go."""
+        return self.tables[name].where(self._is_taken_back()) if self.anew else self.tables[name].limit(0)
 
     def change(self, name: str, put: DataFrame, *gone: DataFrame) -> DataFrame:
         """Rows to put into a table, and with GONE those to take out."""
         found_by = contract(name).found_by
-        back = [self.tables[name].where(self._is_taken_back())] if self.remapped and name in BY_SOURCE else []
+        back = [self.taken_back(name)] if self.anew and name in BY_SOURCE else []
         marked = [rows.select(*found_by).distinct().withColumn(GONE, F.lit(True)) for rows in [*gone, *back]]
         return union_all([put.withColumn(GONE, F.lit(False)), *marked])
 
     def _is_taken_back(self) -> Column:
-        return F.col("source").isin(list(self.remapped))
+        return F.col("source").isin(list(self.anew))
 
 
 def ingest(
@@ -89,7 +93,7 @@ def ingest(
     batches: at least one. sources: all of the settings. tables: as they are. Raises IngestStopped where a rule of severity stop
     is broken, before anything is written.
     """
-    warehouse = Warehouse(tables, [batch.name for batch in batches if batch.remapped])
+    warehouse = Warehouse(tables, [batch.name for batch in batches if batch.anew])
     standing = warehouse.standing()
     mapped = dict(_map(batches, list(RECORDS), rules, None))
     fresh = _fresh_records(batches, mapped, standing, stage)
@@ -111,7 +115,7 @@ def ingest(
         aside.append(quarantine_withdrawn(verdicts, stays, rules.ingested_at))
         moved = union_all([stays.join(taken, on="event_id", how="left_semi"), accepted])
         stays = stays.join(taken, on="event_id", how="left_anti")
-    everything = bool(warehouse.remapped) or batches[0].number == 1
+    everything = batches[0].number == 1 or any(batch.anew and batch.main_kind == "events" for batch in batches)
     events = Events(union_all([stays, accepted]), moved, everything)
     return {
         "events": warehouse.change("events", accepted, taken),
@@ -169,9 +173,10 @@ def _changed_profiles(
     changes = {}
     for kind, table in RECORDS.items():
         new = fresh.get(kind, standing[table.name].limit(0))
-        if kind in fresh or events.everything or (with_events and kind in FROM_EVENTS):
-            tables = (warehouse.tables[kind], standing[table.name], new)
+        back = warehouse.taken_back(table.name)
+        if kind in fresh or events.everything or warehouse.anew or (with_events and kind in FROM_EVENTS):
+            tables = (warehouse.tables[kind], standing[table.name], new, back)
             changes[kind] = changed_rows(kind, *tables, events, sources)
-        if kind in fresh or warehouse.remapped:
+        if kind in fresh or warehouse.anew:
             changes[table.name] = warehouse.change(table.name, new)
     return changes

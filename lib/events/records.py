@@ -58,17 +58,18 @@ def changed_rows(
     current: DataFrame,
     standing: DataFrame,
     fresh: DataFrame,
+    back: DataFrame,
     events: Events,
     sources: Mapping[str, Source],
 ) -> DataFrame:
     """The rows by which a table changes, those to take out with GONE.
 
-    current: the table. standing, fresh: its records that stay, and that are new.
+    current: the table. standing, fresh, back: its records that stay, that are new, and that are taken back.
     """
     key = list(contract(kind).key)
     records, seen = union_all([standing, fresh]), events.standing
     if not events.everything:
-        ids = [fresh.select(*key)]
+        ids = [fresh.select(*key), back.select(*key)]
         if kind in FROM_EVENTS:
             named = events.moved.select(F.col(FROM_EVENTS[kind]))
             ids.append(named.where(F.col(FROM_EVENTS[kind]).isNotNull()))

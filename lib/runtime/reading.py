@@ -52,7 +52,7 @@ def _read_delta(spark: SparkSession, opened: Opened) -> Raw:
     source, version = opened.source, opened.delta_version
     reader = _reader(spark, opened, "delta").option("versionAsOf", version)
     whole = reader.table(source.table) if source.table else reader.load(source.path)
-    before = opened.held.delta_version if opened.held else None
+    before = opened.held.delta_version if opened.held and not opened.taken_back else None
     if before is None:
         return Raw(whole, whole.schema)
     span = f"versions {before + 1} to {version}"

@@ -52,19 +52,28 @@ class Opened:
     delta_version: int | None = None
 
     @property
-    def remapped(self) -> bool:
-        """Whether its rows were ingested under another mapping: they are taken back and read anew."""
-        return self.recorded is not None and self.recorded.mapping != self.mapping
+    def held(self) -> Recorded | None:
+        """What was ingested before under this mapping."""
+        return self.recorded if self.recorded is not None and self.recorded.mapping == self.mapping else None
 
     @property
-    def held(self) -> Recorded | None:
-        """What was ingested before and stays."""
-        return None if self.remapped else self.recorded
+    def taken_back(self) -> bool:
+        """Whether what was ingested before is taken back and all of the source read anew.
+
+        So where the mapping is another; and where the source tells of no events, which add up, but of a state of things, and a file
+        that was read before is another now or gone, or the Delta table is at another version.
+        """
+        if self.recorded is None or self.held is None:
+            return self.recorded is not None
+        if "events" in self.source.mappings:
+            return False
+        return self.held.delta_version != self.delta_version or not self.held.files <= set(self.files)
 
     @property
     def new_files(self) -> tuple[File, ...]:
         """The files that no ingest has read; of a table that is not Delta all, if there is one."""
-        fresh = tuple(file for file in self.files if self.held is None or file not in self.held.files)
+        known = frozenset() if self.held is None or self.taken_back else self.held.files
+        fresh = tuple(file for file in self.files if file not in known)
         return self.files if fresh and self.source.table else fresh
 
     @property
@@ -108,13 +117,15 @@ def open_sources(spark: SparkSession, settings: Settings, batches: DataFrame) ->
 def _recorded(batches: DataFrame) -> tuple[int, Mapping[str, Recorded]]:
     """The number of the next ingest, and what earlier ones read of each source under its newest mapping."""
     times = "transform(input.files, f -> struct(f.path, f.size, unix_micros(f.modified) AS modified)) AS files"
-    columns = batches.selectExpr("number", "source", "mapping", "schema", "input.delta_version AS version", times)
+    columns = batches.selectExpr(
+        "number", "source", "mapping", "anew", "schema", "input.delta_version AS version", times
+    )
     rows = sorted(columns.collect(), key=lambda row: int(row["number"]))  # one per ingest and source
     recorded: dict[str, Recorded] = {}
     for row in rows:
         before = recorded.get(row["source"])
         files = frozenset(File(f["path"], f["size"], _moment(f["modified"])) for f in row["files"])
-        if before is not None and before.mapping == row["mapping"]:
+        if before is not None and before.mapping == row["mapping"] and not row["anew"]:
             files |= before.files
         schema = T.StructType.fromJson(json.loads(row["schema"]))
         recorded[row["source"]] = Recorded(row["mapping"], files, row["version"], schema)

@@ -169,6 +169,12 @@ INGEST_BATCHES = Table(
         Column("source", "string", "Name of the source in the settings.", required=True),
         Column("mapping", "string", "Hash of the settings that shaped the rows.", required=True),
         Column("maps_events", "boolean", "Whether the accepted rows are events.", required=True),
+        Column(
+            "anew",
+            "boolean",
+            "Whether what the source brought before was taken back and all read again.",
+            required=True,
+        ),
         Column("rows_read", "bigint", "Rows the source gave.", required=True),
         Column("rows_accepted", "bigint", "Rows that were new and valid.", required=True),
         Column("rows_duplicate", "bigint", "Rows seen before, in this batch or an earlier one.", required=True),

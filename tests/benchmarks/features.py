@@ -57,7 +57,7 @@ class Warehouse:
             self.store.create(contract("identities"))
         table = contract("ingest_batches")
         known = {
-            "batch_id": batch, "number": int(batch[1:]) + 1, "source": "simulated", "mapping": "m", "maps_events": True,
+            "batch_id": batch, "number": int(batch[1:]) + 1, "source": "simulated", "mapping": "m", "maps_events": True, "anew": False,
             "rows_read": rows, "rows_accepted": rows, "rows_duplicate": 0, "rows_quarantined": 0, "rows_withdrawn": 0,
             "input": {"files": [], "delta_version": None}, "schema": "{}", "finished_at": datetime.now(UTC),
         }  # fmt: skip

@@ -88,5 +88,5 @@ def test_money_ends_in_one_currency_and_corrected_rates_make_no_conflicts(shop):
     assert charged(shop) == [
         ("1", ten, "GBP", None, None), ("2", eight, "GBP", ten, "EUR"), ("4", Decimal("5.0000"), "GBP", ten, "EUR"),
     ]  # fmt: skip
-    newest = shop.store.read("data_quality").where("source = 'shop' AND check = 'duplicate:row' AND rows = 2").collect()
+    newest = shop.store.read("data_quality").where("source = 'shop' AND check = 'duplicate:row' AND rows = 3").collect()
     assert [row["usual"] for row in newest] == [0.0]

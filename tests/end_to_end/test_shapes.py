@@ -113,7 +113,7 @@ gender = "Gender"
 birth_year = "2024 - Age"
 attributes = { age = "Age" }
 """,
-        only=f"{FEATURES} segment_customers",
+        only=f"{FEATURES} describe_context segment_customers",
     )
     assert shop.batch("mall") == (5, 5, 0, 0)
     assert ("3", "M", 2001) in shop.rows("customers", "customer_id", "gender", "birth_year")
@@ -177,7 +177,7 @@ def test_a_shop_grows_repeats_itself_and_changes_its_mapping(shop):
 
 def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys):
     shop.write("orders.csv", orders())
-    before = shop.refresh(ORDERS, only=f"{FEATURES} segment_customers")
+    before = shop.refresh(ORDERS, only=f"{FEATURES} describe_context segment_customers")
     changed = ORDERS + "[features]\norder_types = ['purchase', 'subscription']\n[segments.bisecting]\nleaves = 2\n"
     capsys.readouterr()
     after = shop.refresh(changed, only="segment_customers")
@@ -185,6 +185,7 @@ def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys
     moved = {table for table in after.tables if after.tables[table] != before.tables[table]}
     assert moved == {
         "customer_segments", "segment_profiles", "segment_tree", "segmentation_quality", "vector_parameters", "segment_centres",
+        "segment_context",
     }  # fmt: skip
     assert "customer_features is out of date" in said
 

@@ -54,7 +54,7 @@ def test_planted_traits_are_found_named_and_scored_whatever_the_partitions(featu
     loadings, scores = find_factors(features, settings, notes.append)
     scores = conform(scores, contract("customer_factors")).cache()
     assert notes[:2] == [
-        "left out, the same for all customers: categories, return_rate",
+        "left out, the same for all customers: categories, return_rate, recent_orders, recent_spend",
         "left out, known from the others: orders",
     ]
     assert notes[2].startswith("2 factors of 8 features: eigenvalues 3.")
