@@ -38,8 +38,11 @@ SPANS = 20
 
 def name_doer() -> Column:
     """The customer of an event; else its visit; null where neither is known."""
-    visit = F.concat(F.lit(VISIT), F.col("source"), F.lit("\x1f"), F.col("session_id"))
-    return F.coalesce("customer_id", visit)
+    return F.coalesce("customer_id", _name_visit("session_id"))
+
+
+def _name_visit(session: str) -> Column:
+    return F.concat(F.lit(VISIT), F.col("source"), F.lit("\x1f"), F.col(session))
 
 
 def with_day(events: DataFrame) -> DataFrame:
@@ -105,11 +108,7 @@ def summarise_days(events: DataFrame, zones: Mapping[str, str], settings: Contex
         F.collect_set("item_id").alias("items"),
     )
     types = slots.groupBy("customer_id", "day", "event_type").agg(
-        F.sum("events").alias("events"),
-        F.sum("units").alias("units"),
-        F.sum("amount").cast(MONEY).alias("amount"),
-        _union("baskets"),
-        _union("items"),
+        *_added_up(),
         F.collect_list(F.when(counts, F.struct("events", *prefixed))).alias("slots"),
     )
     dated = F.when(F.col("day").isNotNull(), F.array(F.struct("day", "amount")))
@@ -126,11 +125,7 @@ def merge_measures(rows: DataFrame, *also: Column) -> DataFrame:
     mine = rows.repartition("customer_id")
     each = mine.select("customer_id", F.inline("types"))
     types = each.groupBy("customer_id", "event_type").agg(
-        F.sum("events").alias("events"),
-        F.sum("units").alias("units"),
-        F.sum("amount").cast(MONEY).alias("amount"),
-        _union("baskets"),
-        _union("items"),
+        *_added_up(),
         F.array_sort(F.flatten(F.collect_list("days"))).alias("days"),
     )
     merged = types.groupBy("customer_id").agg(_types())
@@ -184,8 +179,8 @@ def merge_persons(measures: DataFrame, customer_identities: DataFrame) -> DataFr
 
 def _other_names(customer_identities: DataFrame) -> DataFrame:
     """customer_id, person: the ids and visits in the days that are someone of another name."""
-    visit = F.concat(F.lit(VISIT), F.col("source"), F.lit("\x1f"), F.col("source_id"))
-    name = F.when(F.col("id_type") == "customer", F.col("source_id")).when(F.col("id_type") == "session", visit)
+    of_type = F.col("id_type")
+    name = F.when(of_type == "customer", F.col("source_id")).when(of_type == "session", _name_visit("source_id"))
     named = customer_identities.select(name.alias("customer_id"), F.col("customer_id").alias("person"))
     return named.where("customer_id <> person").distinct()
 
@@ -228,6 +223,17 @@ def _contexts(names: Sequence[str]) -> Column:
 
 def _add_up(counted: Column) -> Column:
     return F.aggregate(counted, F.lit(0).cast("bigint"), lambda total, entry: total + entry["events"])
+
+
+def _added_up() -> list[Column]:
+    """What rows of one event type come to together."""
+    return [
+        F.sum("events").alias("events"),
+        F.sum("units").alias("units"),
+        F.sum("amount").cast(MONEY).alias("amount"),
+        _union("baskets"),
+        _union("items"),
+    ]
 
 
 def _union(column: str) -> Column:

@@ -14,10 +14,10 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.features.orders import SUM, add_up, of_types, order_days
+from lib.features.orders import add_up, first_seen, of_types, order_days, signed_up
 from lib.settings.customers import Lifecycle
-
-STAGES = ("prospect", "new", "active", "at_risk", "dormant", "churned", "won_back")
+from lib.tables import contract
+from lib.tables.days import MONEY
 
 
 def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[str], as_of: date) -> DataFrame:
@@ -32,16 +32,14 @@ def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[s
         "customer_id",
         order_days(orders).alias("days"),
         F.flatten(orders["days"]).alias("sales"),
-        F.array_min(F.transform("types", lambda entry: F.array_min(entry["days"])["day"])).alias("first_seen"),
+        first_seen().alias("first_seen"),
     )
     of_first = F.filter("sales", lambda sale: sale["day"] == F.try_element_at("days", F.lit(1)))
     rhythm = rhythm.select(
         "customer_id", "days", "first_seen",
-        add_up(F.col("sales.amount"), SUM).alias("amount"), add_up(of_first["amount"], SUM).alias("first_amount"),
+        add_up(F.col("sales.amount"), MONEY).alias("amount"), add_up(of_first["amount"], MONEY).alias("first_amount"),
     )  # fmt: skip
-    there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
-    signed = there.select("customer_id", F.to_date("signup_time").alias("signup"))
-    joined = signed.join(rhythm, on="customer_id", how="full")
+    joined = signed_up(customers, as_of).join(rhythm, on="customer_id", how="full")
     count = F.coalesce(F.size("days"), F.lit(0))
     repeats = F.greatest(count - 1, F.lit(0))
     first, last = F.try_element_at("days", F.lit(1)), F.try_element_at("days", F.lit(-1))
@@ -51,7 +49,7 @@ def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[s
     repeat_value = (F.col("amount") - F.col("first_amount")).cast("double")
     return joined.select(
         "customer_id",
-        F.least("signup", "first_seen").alias("known_since"),
+        F.least("signup_day", "first_seen").alias("known_since"),
         F.coalesce("days", F.array().cast("array<date>")).alias("days"),
         F.when(repeats > 0, gaps).otherwise(F.array().cast("array<int>")).alias("gaps"),
         repeats.cast("bigint").alias("repeats"),
@@ -123,12 +121,8 @@ def with_previous(staged: DataFrame, before: DataFrame | None) -> DataFrame:
 
 def count_transitions(now: DataFrame, before: DataFrame | None, then: date | None, as_of: date) -> DataFrame:
     """Rows of lifecycle_transitions; none without a release before. Customers who are gone since are not in it."""
-    spark = now.sparkSession
     if before is None or then is None:
-        nothing = (
-            "from_stage string, to_stage string, customers bigint, share double, period_start date, period_end date"
-        )
-        return spark.createDataFrame([], nothing)
+        return now.sparkSession.createDataFrame([], contract("lifecycle_transitions").schema_ddl())
     old = before.select("customer_id", F.col("stage").alias("from_stage"))
     moves = now.join(old, on="customer_id", how="left").groupBy(
         F.coalesce("from_stage", F.lit("unknown")).alias("from_stage"), F.col("stage").alias("to_stage")

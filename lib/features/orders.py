@@ -8,7 +8,9 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-MONEY, SUM = "decimal(18,4)", "decimal(28,4)"
+from lib.tables.days import MONEY as SUM
+
+MONEY = "decimal(18,4)"
 
 
 def held_types(known: DataFrame) -> DataFrame:
@@ -34,9 +36,7 @@ def measure_customers(
     sorts = bought.join(items.where("category IS NOT NULL").select("item_id", "category"), on="item_id", how="inner")
     categories = sorts.groupBy("customer_id").agg(F.count_distinct("category").alias("categories"))
     counted = measured.drop("item_ids").join(categories, on="customer_id", how="left")
-    there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
-    signed = there.select("customer_id", F.to_date("signup_time").alias("signup_day"))
-    everyone = signed.join(counted, on="customer_id", how="full")
+    everyone = signed_up(customers, as_of).join(counted, on="customer_id", how="full")
     return everyone.select("customer_id", *_measures(as_of))
 
 
@@ -47,12 +47,22 @@ def with_recent(
     if recent is None:
         return measured.withColumns({"recent_orders": F.col("frequency"), "recent_spend": F.col("monetary")})
     sums = recent.select("customer_id", *_sums(order_types, return_types))
-    spent = F.coalesce(F.col("gross") - F.col("returned"), F.lit(0)).cast(MONEY)
-    columns = sums.select("customer_id", F.col("orders").alias("recent_orders"), spent.alias("recent_spend"))
+    columns = sums.select("customer_id", F.col("orders").alias("recent_orders"), _net_spend().alias("recent_spend"))
     joined = measured.join(columns, on="customer_id", how="left")
     return joined.withColumns({
         "recent_orders": _count("recent_orders"), "recent_spend": F.coalesce("recent_spend", F.lit(0)).cast(MONEY),
     })  # fmt: skip
+
+
+def signed_up(customers: DataFrame, as_of: date) -> DataFrame:
+    """customer_id, signup_day of the customers known before the as-of date."""
+    there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))
+    return there.select("customer_id", F.to_date("signup_time").alias("signup_day"))
+
+
+def first_seen() -> Column:
+    """The first day that `types` know of, of an event of any type."""
+    return F.array_min(F.transform("types", lambda entry: F.array_min(entry["days"])["day"]))
 
 
 def order_days(types: Column) -> Column:
@@ -74,11 +84,10 @@ def add_up(values: Column, kind: str) -> Column:
 def _sums(order_types: Sequence[str], return_types: Sequence[str]) -> list[Column]:
     orders, returns = of_types(order_types), of_types(return_types)
     days = order_days(orders)
-    first_days = F.transform("types", lambda entry: F.array_min(entry["days"])["day"])
     items = F.array_distinct(F.flatten(orders["items"]))
     return [
         add_up(F.col("types.events"), "bigint").alias("events"),
-        F.array_min(first_days).alias("first_event"),
+        first_seen().alias("first_event"),
         F.size(F.array_distinct(F.flatten(orders["baskets"]))).alias("orders"),
         F.size(days).alias("order_days"),
         F.array_min(days).alias("first_day"),
@@ -100,7 +109,7 @@ def _measures(as_of: date) -> list[Column]:
     return [
         F.date_diff(today, "last_day").alias("recency_days"),
         _count("orders").alias("frequency"),
-        F.coalesce(F.col("gross") - F.col("returned"), F.lit(0)).cast(MONEY).alias("monetary"),
+        _net_spend().alias("monetary"),
         F.date_diff(today, first).alias("tenure_days"),
         _count("orders").alias("orders"),
         _count("items").alias("items"),
@@ -110,6 +119,10 @@ def _measures(as_of: date) -> list[Column]:
         F.when(rate.isNotNull(), F.least(rate, F.lit(1.0))).alias("return_rate"),
         _count("events").alias("events"),
     ]
+
+
+def _net_spend() -> Column:
+    return F.coalesce(F.col("gross") - F.col("returned"), F.lit(0)).cast(MONEY)
 
 
 def _count(column: str) -> Column:
