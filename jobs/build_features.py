@@ -4,7 +4,7 @@ In: customer_days, customer_totals, customer_identities, customers, items. Out: 
 """
 
 from lib.events.identities import canonical_customers
-from lib.features import days, orders
+from lib.features import orders, persons
 from lib.features.rfm import score_recent
 from lib.methods.frames import present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -14,15 +14,16 @@ from lib.settings import Settings
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     identities = inputs["customer_identities"]
     customers = canonical_customers(inputs["customers"], identities)
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
-    types, all_types = present_or_all(orders.held_types(known), "event_type", settings.features.order_types)
+    known_days, totals, returns = inputs["customer_days"], inputs["customer_totals"], settings.features.return_types
+    held = persons.held_types(known_days, totals, run.as_of)
+    types, all_types = present_or_all(held, "event_type", settings.features.order_types)
     if all_types:
         run.note(f"no event is of a type in features.order_types: orders are made of all types, {', '.join(types)}")
-    measures = orders.measure_customers(
-        customers, known, inputs["items"], run.as_of, types, settings.features.return_types
-    )
-    window = days.recent_measures(inputs["customer_days"], identities, run.as_of, settings.features.rfm.window_days)
-    recent = orders.with_recent(measures, window, types, settings.features.return_types)
+    known = persons.known_types(known_days, totals, identities, run.as_of, [*types, *returns])
+    measures = orders.measure_customers(customers, known, inputs["items"], run.as_of, types, returns)
+    window = settings.features.rfm.window_days
+    lately = persons.recent_types(known_days, identities, run.as_of, window, [*types, *returns])
+    recent = orders.with_recent(measures, lately, types, returns)
     scored, cut_points = score_recent(run.stage(recent, "measured"), settings.features.rfm)
     return {"customer_features": scored, "rfm_cut_points": cut_points}
 

@@ -4,7 +4,7 @@ In: customer_days, customer_totals, customer_identities, customers. Out: custome
 """
 
 from lib.events.identities import canonical_customers
-from lib.features import context, days
+from lib.features import context, persons
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
 
@@ -12,12 +12,13 @@ from lib.settings import Settings
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     identities = inputs["customer_identities"]
     customers = canonical_customers(inputs["customers"], identities)
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
-    counted = context.count_contexts(known)
+    asked = (inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
+    counted = run.stage(persons.known_contexts(*asked), "counted")
     crowd = run.stage(context.find_crowd(counted), "crowd")
+    everyone = customers.select("customer_id").union(persons.known_persons(*asked)).distinct()
     return {
         "customer_context": context.describe_context(counted, crowd),
-        "best_contact": context.find_best_contact(customers, known, crowd, settings.context),
+        "best_contact": context.find_best_contact(everyone, counted, crowd, settings.context),
     }
 
 

@@ -5,7 +5,7 @@ Previous stages and transitions come from the release before.
 """
 
 from lib.events.identities import canonical_customers
-from lib.features import days, lifecycle, orders, value
+from lib.features import lifecycle, persons, value
 from lib.methods.frames import arrange, present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -15,8 +15,10 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     partitions = settings.fit.partitions
     identities = inputs["customer_identities"]
     customers = canonical_customers(inputs["customers"], identities)
-    known = days.known_measures(inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
-    types, _ = present_or_all(orders.held_types(known), "event_type", settings.features.order_types)
+    measured = (inputs["customer_days"], inputs["customer_totals"])
+    held = persons.held_types(*measured, run.as_of)
+    types, _ = present_or_all(held, "event_type", settings.features.order_types)
+    known = persons.known_types(*measured, identities, run.as_of, types)
     found = lifecycle.find_rhythms(customers, known, types, run.as_of)
     rhythms = run.stage(arrange(found, "customer_id", partitions), "rhythms")
     crowd = lifecycle.crowd_gap(rhythms, settings.lifecycle)

@@ -1,25 +1,17 @@
 """When, where and on what customers act: their shares against everybody's, and the best time and channel to reach them.
 
 share = a customer's events with the value ÷ their events with any value of the dimension; lift = that share ÷ the same of all events.
+`counted` is customer_id, dimension, value, events of every person.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from lib.settings.customers import Context
 
 KEY = ("dimension", "value")
-
-
-def count_contexts(known: DataFrame) -> DataFrame:
-    """customer_id, dimension, value, events, of: the customer's events with any value of the dimension.
-
-    `known`: customer_id and contexts as customer_days holds them, merged by customer.
-    """
-    dimensions = known.select("customer_id", F.inline("contexts")).withColumnRenamed("events", "of")
-    return dimensions.select("customer_id", "dimension", "of", F.inline("values"))
 
 
 def find_crowd(counted: DataFrame) -> DataFrame:
@@ -31,25 +23,23 @@ def find_crowd(counted: DataFrame) -> DataFrame:
 
 def describe_context(counted: DataFrame, crowd: DataFrame) -> DataFrame:
     """Rows of customer_context."""
-    share = F.col("events") / F.col("of")
-    return counted.join(crowd, on=list(KEY), how="inner").select(
-        "customer_id", *KEY, "events", share.alias("share"), (share / F.col("crowd_share")).alias("lift")
+    share = F.col("events") / F.sum("events").over(Window.partitionBy("customer_id", "dimension"))
+    return (
+        counted.withColumn("share", share)
+        .join(crowd, on=list(KEY), how="inner")
+        .select("customer_id", *KEY, "events", "share", (F.col("share") / F.col("crowd_share")).alias("lift"))
     )
 
 
-def find_best_contact(customers: DataFrame, known: DataFrame, crowd: DataFrame, settings: Context) -> DataFrame:
-    """Rows of best_contact: every customer's own most frequent value where there is enough evidence, else the crowd's.
+def find_best_contact(everyone: DataFrame, counted: DataFrame, crowd: DataFrame, settings: Context) -> DataFrame:
+    """Rows of best_contact: the own most frequent value of everyone (customer_id) with enough evidence, else the crowd's.
 
     Ties go to the smallest value. A dimension that no event knows has no rows.
     """
     asked = F.col("dimension").isin(settings.contact_dimensions)
     answers = crowd.where(asked).groupBy("dimension").agg(_most("value", "crowd_share").alias("everybodys"))
-    contexts = known.select("customer_id", F.inline("contexts")).where(asked)
-    often = F.array_min(
-        F.transform("values", lambda v: F.struct((-v["events"]).alias("less"), v["value"].alias("value")))
-    )
-    own = contexts.select("customer_id", "dimension", F.col("events").alias("evidence"), often.alias("often"))
-    everyone = customers.select("customer_id").union(known.select("customer_id")).distinct()
+    often = F.min(F.struct((-F.col("events")).alias("less"), "value")).alias("often")
+    own = counted.where(asked).groupBy("customer_id", "dimension").agg(F.sum("events").alias("evidence"), often)
     joined = everyone.crossJoin(F.broadcast(answers)).join(own, on=["customer_id", "dimension"], how="left")
     evidence = F.coalesce("evidence", F.lit(0)).cast("bigint")
     enough = evidence >= settings.contact_evidence

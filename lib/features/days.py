@@ -1,4 +1,4 @@
-"""What customers did, as measures that add up: of a day from its events, of a customer from their days, of a person from their ids.
+"""What customers did, as measures that add up: of a day from its events, of a customer from their days.
 
 A row of measures holds, per event type, counts and sums, the sets of baskets and items, and the amount by day; and the events per
 context. Merging rows adds counts and unites sets, so that days need their events once, and all that is known of customers follows
@@ -38,10 +38,11 @@ SPANS = 20
 
 def name_doer() -> Column:
     """The customer of an event; else its visit; null where neither is known."""
-    return F.coalesce("customer_id", _name_visit("session_id"))
+    return F.coalesce("customer_id", name_visit("session_id"))
 
 
-def _name_visit(session: str) -> Column:
+def name_visit(session: str) -> Column:
+    """The name that an anonymous visit's events are kept under."""
     return F.concat(F.lit(VISIT), F.col("source"), F.lit("\x1f"), F.col(session))
 
 
@@ -117,72 +118,32 @@ def summarise_days(events: DataFrame, zones: Mapping[str, str], settings: Contex
     return days.select("customer_id", "day", "types", _contexts(names).alias("contexts"))
 
 
-def merge_measures(rows: DataFrame, *also: Column) -> DataFrame:
-    """One row per customer_id: counts added, sets united; `also`: further aggregates.
-
-    `rows`: customer_id, types, contexts, and what `also` needs.
-    """
-    mine = rows.repartition("customer_id")
-    each = mine.select("customer_id", F.inline("types"))
+def merge_types(rows: DataFrame) -> DataFrame:
+    """customer_id, types: one row per customer_id of `rows`, counts added and sets united."""
+    each = rows.repartition("customer_id").select("customer_id", F.inline("types"))
     types = each.groupBy("customer_id", "event_type").agg(
         *_added_up(),
         F.array_sort(F.flatten(F.collect_list("days"))).alias("days"),
     )
-    merged = types.groupBy("customer_id").agg(_types())
+    return types.groupBy("customer_id").agg(_types())
+
+
+def count_values(rows: DataFrame) -> DataFrame:
+    """customer_id, dimension, value, events: the contexts of each customer_id of `rows`, added up."""
+    mine = rows.repartition("customer_id")
     values = mine.select("customer_id", F.inline("contexts")).select("customer_id", "dimension", F.inline("values"))
-    counted = values.groupBy("customer_id", "dimension", "value").agg(F.sum("events").alias("events"))
-    places = counted.groupBy("customer_id", "dimension").agg(
-        F.sum("events").alias("events"), _sorted_list("value", "events").alias("values")
-    )
-    contexts = places.groupBy("customer_id").agg(_sorted_list("dimension", "events", "values").alias("contexts"))
-    joined = merged.join(contexts, on="customer_id", how="left")
-    if also:
-        joined = joined.join(mine.groupBy("customer_id").agg(*also), on="customer_id", how="left")
-    return joined.withColumn("contexts", F.coalesce("contexts", F.array().cast(CONTEXTS)))
+    return values.groupBy("customer_id", "dimension", "value").agg(F.sum("events").alias("events"))
 
 
 def total_days(days: DataFrame) -> DataFrame:
     """Rows of customer_totals from all days of their customers."""
-    return merge_measures(days, F.max("day").alias("last_day"))
-
-
-def known_measures(days: DataFrame, totals: DataFrame, customer_identities: DataFrame, as_of: date) -> DataFrame:
-    """customer_id, types, contexts of every person with an event: the ids that are one person merged, visits without a login left out.
-
-    `days` are those before the as-of date. They are read only where `totals` reach beyond it.
-    """
-    last = totals.agg(F.max("last_day").alias("day")).head()
-    beyond = last is not None and last["day"] is not None and last["day"] >= as_of
-    return merge_persons(merge_measures(days) if beyond else totals, customer_identities)
-
-
-def recent_measures(days: DataFrame, customer_identities: DataFrame, as_of: date, window_days: int) -> DataFrame | None:
-    """The same of the last `window_days` days alone; None for 0: no window."""
-    if not window_days:
-        return None
-    recent = days.where(F.col("day") >= F.date_sub(F.lit(as_of), window_days))
-    return merge_persons(merge_measures(recent), customer_identities)
-
-
-def merge_persons(measures: DataFrame, customer_identities: DataFrame) -> DataFrame:
-    """Measures by person. Only those of several ids are merged, so that most rows are not shuffled."""
-    measures = measures.select("customer_id", "types", "contexts")
-    others = _other_names(customer_identities)
-    persons = others.select(F.col("person").alias("customer_id")).distinct()
-    several = others.select("customer_id").unionByName(persons).distinct()
-    is_visit = F.col("customer_id").startswith(VISIT)
-    alone = measures.where(~is_visit).join(several, on="customer_id", how="left_anti")
-    shared = measures.join(several, on="customer_id", how="left_semi").join(others, on="customer_id", how="left")
-    named = shared.withColumn("customer_id", F.coalesce("person", "customer_id")).drop("person")
-    return alone.unionByName(merge_measures(named).select(measures.columns))
-
-
-def _other_names(customer_identities: DataFrame) -> DataFrame:
-    """customer_id, person: the ids and visits in the days that are someone of another name."""
-    of_type = F.col("id_type")
-    name = F.when(of_type == "customer", F.col("source_id")).when(of_type == "session", _name_visit("source_id"))
-    named = customer_identities.select(name.alias("customer_id"), F.col("customer_id").alias("person"))
-    return named.where("customer_id <> person").distinct()
+    places = count_values(days).groupBy("customer_id", "dimension").agg(
+        F.sum("events").alias("events"), _sorted_list("value", "events").alias("values")
+    )  # fmt: skip
+    contexts = places.groupBy("customer_id").agg(_sorted_list("dimension", "events", "values").alias("contexts"))
+    last = days.repartition("customer_id").groupBy("customer_id").agg(F.max("day").alias("last_day"))
+    joined = merge_types(days).join(contexts, on="customer_id", how="left").join(last, on="customer_id", how="left")
+    return joined.withColumn("contexts", F.coalesce("contexts", F.array().cast(CONTEXTS)))
 
 
 def _context_columns(zones: Mapping[str, str], properties: Sequence[str]) -> dict[str, Column]:

@@ -13,11 +13,6 @@ from lib.tables.days import MONEY as SUM
 MONEY = "decimal(18,4)"
 
 
-def held_types(known: DataFrame) -> DataFrame:
-    """event_type of every type that the measures hold, some more than once."""
-    return known.select(F.explode("types.event_type").alias("event_type"))
-
-
 def measure_customers(
     customers: DataFrame,
     known: DataFrame,

@@ -12,8 +12,8 @@ from scipy import stats
 
 from lib.events.identities import canonical_customers, resolve_identities
 from lib.features import lifecycle
-from lib.features.days import merge_persons
 from lib.features.interests import find_interests
+from lib.features.persons import merge_persons
 from lib.runtime.console import say
 from lib.settings import load
 from lib.simulation import world

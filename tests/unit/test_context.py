@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lib.features.context import count_contexts, describe_context, describe_groups, find_best_contact, find_crowd
+from lib.features.context import describe_context, describe_groups, find_best_contact, find_crowd
+from lib.features.days import count_values
 from lib.settings import load
 from tests.builders import measure_events
 
@@ -14,7 +15,7 @@ WANTED = load().context.model_copy(update={"contact_dimensions": ["channel", "da
 
 
 @pytest.fixture(scope="module")
-def known(spark):
+def counted(spark):
     from tests.builders import Build
 
     def events(customer, *channels, hour=9):
@@ -26,11 +27,10 @@ def known(spark):
         *events("bob", "app", hour=20),
         *events("cid", "web", "web", "app"),
     ]
-    return measure_events(Build(spark)("events", *rows)).cache()
+    return count_values(measure_events(Build(spark)("events", *rows))).cache()
 
 
-def test_share_and_lift_are_against_all_events(known):
-    counted = count_contexts(known)
+def test_share_and_lift_are_against_all_events(counted):
     rows = describe_context(counted, find_crowd(counted)).where("dimension = 'channel'").collect()
     found = {(row["customer_id"], row["value"]): (row["events"], row["share"], row["lift"]) for row in rows}
     assert found == {
@@ -42,10 +42,10 @@ def test_share_and_lift_are_against_all_events(known):
     }
 
 
-def test_the_best_contact_is_ones_own_with_enough_evidence_else_the_crowds(known, build):
-    crowd = find_crowd(count_contexts(known))
-    customers = build("customers", {"customer_id": "ann"}, {"customer_id": "zoe"})
-    rows = find_best_contact(customers, known, crowd, WANTED).collect()
+def test_the_best_contact_is_ones_own_with_enough_evidence_else_the_crowds(counted, build):
+    crowd = find_crowd(counted)
+    everyone = build("customers", *({"customer_id": who} for who in ("ann", "bob", "cid", "zoe"))).select("customer_id")
+    rows = find_best_contact(everyone, counted, crowd, WANTED).collect()
     found = {(r["customer_id"], r["dimension"]): (r["value"], r["share"], r["evidence"], r["basis"]) for r in rows}
     assert len(found) == len(rows) == 8
     assert found["ann", "channel"] == ("store", 0.5, 4, "own"), "a tie goes to the smallest value"
@@ -54,8 +54,7 @@ def test_the_best_contact_is_ones_own_with_enough_evidence_else_the_crowds(known
     assert found["zoe", "day_part"] == ("morning", pytest.approx(7 / 8), 0, "crowd")
 
 
-def test_a_segments_context_is_that_of_its_customers_together(known, build):
-    counted = count_contexts(known)
+def test_a_segments_context_is_that_of_its_customers_together(counted, build):
     context = describe_context(counted, find_crowd(counted))
     members = build(
         "customer_segments",

@@ -149,38 +149,3 @@ def test_touched_days_are_read_by_spans_without_the_widest_gaps():
     scattered = [first + timedelta(days=3 * day + day * day) for day in range(50)]
     assert len(days._spans(scattered)) == days.SPANS
     assert days._spans([]) == []
-
-
-def named(id_type, source_id, person):
-    return {"source": "x", "id_type": id_type, "source_id": source_id, "customer_id": person}
-
-
-def test_the_ids_of_one_person_are_measured_together_and_visits_with_their_login(build):
-    moments = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 1, 2, 3, 4)]
-    who = [("ann", None), ("ann2", None), ("bob", None), (None, "s1"), (None, "s2")]
-    events = [
-        purchase(c, when, session_id=s, order_id=str(n))
-        for n, ((c, s), when) in enumerate(zip(who, moments, strict=True))
-    ]
-    identities = build(
-        "customer_identities", named("customer", "ann", "ann"), named("customer", "ann2", "ann"), named("customer", "bob", "bob"),
-        named("session", "s1", "bob"),
-    )  # fmt: skip
-    persons = days.merge_persons(measure_events(build("events", *events)), identities).collect()
-    found = {row["customer_id"]: plain(row) for row in persons}
-    assert len(persons) == len(found) == 2
-    types, contexts = found["ann"]
-    assert (types["purchase"]["events"], len(types["purchase"]["baskets"])) == (2, 2)
-    assert types["purchase"]["amount"] == 20 and contexts["weekday"] == {"1": 2}
-    assert [entry["day"].day for entry in found["bob"][0]["purchase"]["days"]] == [2, 3]
-
-
-def test_totals_beyond_the_as_of_date_are_not_used(build):
-    events = [purchase("ann", datetime(2024, 1, day, tzinfo=UTC)) for day in (1, 20)]
-    made = days.summarise_days(with_baskets(build("events", *events)), {}, CONTEXT).cache()
-    totals = days.total_days(made)
-    for as_of, expected in ((date(2024, 1, 21), 2), (date(2024, 1, 20), 1)):
-        (row,) = days.known_measures(
-            made.where(f"day < '{as_of}'"), totals, build("customer_identities"), as_of
-        ).collect()
-        assert row["types"][0]["events"] == expected
