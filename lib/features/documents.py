@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.ml.linalg import VectorUDT
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -23,7 +23,6 @@ from lib.settings.sections import Recommend
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
 
-BUCKETS = 1 << 20
 VECTORS = T.StructType([T.StructField("customer_id", T.StringType()), T.StructField("features", VectorUDT())])
 
 
@@ -102,8 +101,3 @@ def as_vectors(documents: DataFrame, size: int) -> DataFrame:
 
     # no expression makes a sparse vector; the struct is what MLlib stores one as, and passing it through Arrow gives it the type
     return documents.select("customer_id", sparse.alias("features")).mapInArrow(unchanged, VECTORS)
-
-
-def hash_share(share: float, salt: int, *columns: Column | str) -> Column:
-    """True for about this share of the rows, by a hash of the columns alone: the same rows in every run."""
-    return F.pmod(F.xxhash64(F.lit(salt), *columns), F.lit(BUCKETS)) < F.lit(share * BUCKETS)

@@ -20,8 +20,8 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.features.documents import Corpus, as_vectors, hash_share
-from lib.methods.frames import arrange
+from lib.features.documents import Corpus, as_vectors
+from lib.methods.frames import arrange, hash_share
 from lib.settings.features import Interests
 from lib.settings.sections import Fit
 

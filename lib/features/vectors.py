@@ -1,17 +1,37 @@
-"""Features prepared for clustering: nulls filled, winsorised, put on a log scale where skewed, standardised.
+"""Features prepared for clustering: nulls filled, outliers dealt with, put on a log scale where skewed, standardised.
 
-value' = (t(clip(x, low, high)) - mean) / scale, with t = sign(x)·ln(1 + |x|) for skewed features and x for the others. Distances
-would else belong to the feature with the largest numbers, and centres to the few largest customers.
+value' = (t(x) - mean) / scale, with t = sign(x)·ln(1 + |x|) for skewed features and x for the others. Distances would else belong to the
+feature with the largest numbers. Centres would belong to the few largest customers, so outliers are dealt with in one of three ways:
+
+- winsorise: t(clip(x, low, high)), low and high being quantiles.
+- set_aside: customers with a value beyond low or high, which are some robust standard deviations from the median (outliers.py), are in no
+  fit, and mean and scale are of the others.
+- keep: nothing.
+
+Whether a feature is skewed is told between the quantiles in each of them. NaN and infinity count as null. Cost: two aggregations, one more
+for keep, two more to set aside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from lib.features.outliers import (
+    WINSORISE,
+    Limits,
+    Outliers,
+    aggregate_each,
+    clip,
+    filled,
+    find_limits,
+    is_beyond,
+    log_scale,
+    number_of,
+)
 from lib.settings.sections import Vectors
 
 
@@ -22,10 +42,17 @@ class FeatureParameters:
     feature: str
     transform: str
     fill: float
-    low: float
-    high: float
+    low: float | None
+    """Below it are outliers; None where they are kept."""
+    high: float | None
     mean: float
     scale: float
+    outliers: str
+    """winsorise, set_aside or keep."""
+    customers: int
+    """Customers of whom the feature is known."""
+    unreadable: int
+    """Customers for whom it is NaN or infinite, which counts as null."""
 
 
 class NotNumeric(ValueError):
@@ -46,52 +73,81 @@ def check_features(features: DataFrame, wanted: list[str], key: str = "segments.
         )
 
 
-def fit_parameters(features: DataFrame, settings: Vectors) -> list[FeatureParameters]:
-    """The parameters of each feature, by two aggregations: quantiles, then moments of the clipped and transformed values."""
+def fit_parameters(features: DataFrame, settings: Vectors, outliers: Outliers = WINSORISE) -> list[FeatureParameters]:
+    """The parameters of each feature, from aggregations over all customers; no row comes to the driver."""
     names = settings.features
     check_features(features, names)
     shares = [settings.lower_quantile, 0.5, settings.upper_quantile]
-    row = features.agg(*(F.percentile(F.col(name).cast("double"), shares).alias(name) for name in names)).head()
-    assert row is not None
-    bounds = {name: [float(v) for v in row[name] or (0.0, 0.0, 0.0)] for name in names}
-    clipped = {name: _clip(name, bounds[name][1], bounds[name][0], bounds[name][2]) for name in names}
-    moments = features.agg(
-        *(F.skewness(clipped[name]).alias(f"skew_{name}") for name in names),
-        *(
-            _moment(stat, column, name, log)
-            for name in names
-            for stat in ("mean", "std")
-            for log, column in _both(clipped[name])
-        ),
-    ).head()
-    assert moments is not None
-    return [_parameters(name, bounds[name], moments.asDict(), settings.log_above_skewness) for name in names]
+    counts = aggregate_each(features, names, lambda name: {
+        "bounds": F.percentile(number_of(name), shares),
+        "customers": F.count(number_of(name)),
+        "present": F.count(name),
+    })  # fmt: skip
+    bounds = {name: [float(v) for v in counts[f"bounds_{name}"] or (0.0, 0.0, 0.0)] for name in names}
+    fills = {name: bounds[name][1] for name in names}
+    limits: dict[str, Limits] = {name: (bounds[name][0], bounds[name][2]) for name in names}
+    clipped = {name: clip(filled(name, fills[name]), limits[name]) for name in names}
+    skews = aggregate_each(features, names, lambda name: {"skew": F.skewness(clipped[name])} | _moments(clipped[name]))
+    logs = {name: _is_skewed(skews[f"skew_{name}"], settings.log_above_skewness) for name in names}
+    moments = skews
+    if outliers.treatment != "winsorise":
+        limits = find_limits(features, fills, logs, outliers)
+        within = features.where(~is_beyond(fills, limits))
+        moments = aggregate_each(within, names, lambda name: _moments(filled(name, fills[name])))
+    return [
+        _parameters(name, fills[name], limits[name], logs[name], moments, counts, outliers.treatment) for name in names
+    ]
 
 
-def _both(value: Column) -> list[tuple[str, Column]]:
-    return [("none", value), ("log1p", _log(value))]
+def _moments(value: Column) -> dict[str, Column]:
+    return {
+        "mean_none": F.mean(value), "std_none": F.stddev_pop(value),
+        "mean_log1p": F.mean(log_scale(value)), "std_log1p": F.stddev_pop(log_scale(value)),
+    }  # fmt: skip
 
 
-def _moment(stat: str, value: Column, name: str, transform: str) -> Column:
-    aggregate = F.mean(value) if stat == "mean" else F.stddev_pop(value)
-    return aggregate.alias(f"{stat}_{transform}_{name}")
+def _is_skewed(skewness: float | None, threshold: float) -> bool:
+    # null or NaN where all values are the same
+    return skewness is not None and skewness > threshold
 
 
 def _parameters(
-    name: str, bounds: list[float], moments: dict[str, float | Decimal | None], threshold: float
+    name: str, fill: float, limits: Limits, log: bool, moments: Row, counts: Row, treatment: str
 ) -> FeatureParameters:
-    low, fill, high = bounds
-    skewness = moments[f"skew_{name}"]  # null or NaN where all values are the same
-    transform = "log1p" if skewness is not None and float(skewness) > threshold else "none"
-    mean, scale = moments[f"mean_{transform}_{name}"], moments[f"std_{transform}_{name}"]
+    transform = "log1p" if log else "none"
+    mean = float(moments[f"mean_{transform}_{name}"] or 0.0)
+    spread = float(moments[f"std_{transform}_{name}"] or 0.0)
     # rounding leaves a constant a deviation of some 1e-16 of its size
-    spread = float(scale or 0.0)
-    if spread <= 1e-12 * max(1.0, abs(float(mean or 0.0))):
-        return FeatureParameters(name, "constant", fill, low, high, float(mean or 0.0), 0.0)
-    return FeatureParameters(name, transform, fill, low, high, float(mean or 0.0), spread)
+    if spread <= 1e-12 * max(1.0, abs(mean)):
+        transform, spread = "constant", 0.0
+        mean = float(moments[f"mean_none_{name}"] or 0.0)
+    known, present = counts[f"customers_{name}"], counts[f"present_{name}"]
+    return FeatureParameters(name, transform, fill, *limits, mean, spread, treatment, known, present - known)
 
 
-def prepare_vectors(features: DataFrame, parameters: list[FeatureParameters]) -> DataFrame:
+def find_outliers(parameters: Sequence[FeatureParameters]) -> Column:
+    """True for a customer who is set aside: with a value beyond the limits of any feature; false for all where none are to be."""
+    apart = [p for p in parameters if p.outliers == "set_aside"]
+    return is_beyond({p.feature: p.fill for p in apart}, {p.feature: (p.low, p.high) for p in apart})
+
+
+def describe_preparation(parameters: Sequence[FeatureParameters], set_aside: int) -> list[str]:
+    """What a user should know of it: features that tell nothing, values that are no numbers, and how many customers are set aside."""
+    if not any(p.customers for p in parameters):
+        return ["no customer has a value of any of the features"]
+    empty = [p.feature for p in parameters if p.customers == 0]
+    constant = [p.feature for p in parameters if p.scale == 0.0 and p.customers > 0]
+    unreadable = [f"{p.feature} ({p.unreadable:,})" for p in parameters if p.unreadable]
+    said = [
+        ("features without a value, which tell no customers apart: ", empty),
+        ("features that are the same for all customers in the fit, and so tell none apart: ", constant),
+        ("NaN or infinite, taken as null: ", unreadable),
+    ]
+    apart = [f"{set_aside:,} customers are set aside as outliers"] if set_aside else []
+    return [why + ", ".join(names) for why, names in said if names] + apart
+
+
+def prepare_vectors(features: DataFrame, parameters: Sequence[FeatureParameters]) -> DataFrame:
     """One row per customer: customer_id, vector array<double> in the order of the parameters. Constant features are 0."""
     return features.select("customer_id", F.array(*(_prepared(p) for p in parameters)).alias("vector"))
 
@@ -99,29 +155,21 @@ def prepare_vectors(features: DataFrame, parameters: list[FeatureParameters]) ->
 def _prepared(p: FeatureParameters) -> Column:
     if p.scale == 0.0:
         return F.lit(0.0)
-    clipped = _clip(p.feature, p.fill, p.low, p.high)
-    value = _log(clipped) if p.transform == "log1p" else clipped
+    known = filled(p.feature, p.fill)
+    within = clip(known, (p.low, p.high)) if p.outliers == "winsorise" else known
+    value = log_scale(within) if p.transform == "log1p" else within
     return (value - F.lit(p.mean)) / F.lit(p.scale)
 
 
-def _clip(name: str, fill: float, low: float, high: float) -> Column:
-    value = F.coalesce(F.col(name).cast("double"), F.lit(fill))
-    return F.least(F.greatest(value, F.lit(low)), F.lit(high))
-
-
-def _log(value: Column) -> Column:
-    return F.signum(value) * F.log1p(F.abs(value))
-
-
-def parameter_rows(spark: SparkSession, segmentations: list[str], parameters: list[FeatureParameters]) -> DataFrame:
+def parameter_rows(spark: SparkSession, segmentations: list[str], parameters: Sequence[FeatureParameters]) -> DataFrame:
     """Rows of vector_parameters: every segmentation here uses the same."""
     rows = [
-        (name, p.feature, place, p.transform, p.fill, p.low, p.high, p.mean, p.scale)
+        (name, p.feature, place, p.transform, p.fill, p.low, p.high, p.mean, p.scale, p.outliers)
         for name in segmentations
         for place, p in enumerate(parameters)
     ]
     schema = (
         "segmentation string, feature string, position int, transform string, "
-        "fill double, low double, high double, mean double, scale double"
+        "fill double, low double, high double, mean double, scale double, outliers string"
     )
     return spark.createDataFrame(rows, schema)

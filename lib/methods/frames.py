@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+BUCKETS = 1 << 20
+"""Hashes are told apart this finely where a share of the rows is taken by them."""
 
 
 def arrange(df: DataFrame, key: str, partitions: int, then: Sequence[str] = ()) -> DataFrame:
@@ -21,3 +25,8 @@ def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[l
     if not held or set(held) & set(wanted):
         return list(wanted), False
     return held, True
+
+
+def hash_share(share: float, salt: int, *columns: Column | str) -> Column:
+    """True for about this share of the rows, by a hash of the columns alone: the same rows in every run."""
+    return F.pmod(F.xxhash64(F.lit(salt), *columns), F.lit(BUCKETS)) < F.lit(share * BUCKETS)

@@ -12,12 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from scipy.spatial.distance import cdist
 
 Centre = tuple[float, ...]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
 
 MEASURED = "customer_id string, cluster int, distance double, confidence double"
 BLOCK_ROWS = 10_000
+
+
+def assign_nearest(points: DataFrame, centres: Sequence[Centre]) -> DataFrame:
+    """customer_id, cluster, distance, confidence of rows with customer_id, vector: the nearest centre, the smaller index of equals."""
+    return _in_blocks(points.select("customer_id", "vector"), np.array(centres, dtype=np.float64))
 
 
 def measure_distances(assigned: DataFrame, centres: Sequence[Centre]) -> DataFrame:
@@ -26,34 +33,37 @@ def measure_distances(assigned: DataFrame, centres: Sequence[Centre]) -> DataFra
     `distance` is Euclidean, to the own centre; confidence = 1 - distance / distance to the nearest other centre, at least 0 (a tree may put
     a customer in a leaf whose centre is not the nearest), and 1 where there is no other.
     """
-    matrix = np.array(centres, dtype=np.float64)
+    return _in_blocks(assigned.select("customer_id", "vector", "cluster"), np.array(centres, dtype=np.float64))
 
+
+def _in_blocks(rows: DataFrame, matrix: Floats) -> DataFrame:
     def measure(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for start in range(0, batch.num_rows, BLOCK_ROWS):
                 block = batch.slice(start, BLOCK_ROWS)
                 vectors = np.asarray(block.column("vector").flatten()).reshape(block.num_rows, matrix.shape[1])
-                cluster = np.asarray(block.column("cluster"))
-                distance, confidence = own_and_confidence(vectors, cluster, matrix)
+                given = np.asarray(block.column("cluster")) if "cluster" in block.schema.names else None
+                cluster, distance, confidence = own_and_confidence(vectors, given, matrix)
                 yield pa.RecordBatch.from_arrays(
-                    [block.column("customer_id"), block.column("cluster"), pa.array(distance), pa.array(confidence)],
+                    [block.column("customer_id"), pa.array(cluster), pa.array(distance), pa.array(confidence)],
                     names=["customer_id", "cluster", "distance", "confidence"],
                 )
 
-    return assigned.select("customer_id", "cluster", "vector").mapInArrow(measure, MEASURED)
+    return rows.mapInArrow(measure, MEASURED)
 
 
-def own_and_confidence(vectors: Floats, cluster: npt.NDArray[np.int32], centres: Floats) -> tuple[Floats, Floats]:
-    """Distance to the own centre and confidence of n vectors (n×d) among k centres (k×d)."""
-    distances = np.sqrt(((vectors[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2))
+def own_and_confidence(vectors: Floats, cluster: Ints | None, centres: Floats) -> tuple[Ints, Floats, Floats]:
+    """Cluster (given, or the nearest), distance to its centre and confidence of n vectors (n×d) among k centres (k×d)."""
+    distances = cdist(vectors, centres)
+    cluster = distances.argmin(axis=1).astype(np.int32) if cluster is None else cluster
     rows = np.arange(len(vectors))
     own = distances[rows, cluster].copy()
     if len(centres) == 1:
-        return own, np.ones(len(vectors))
+        return cluster, own, np.ones(len(vectors))
     distances[rows, cluster] = np.inf
     other = distances.min(axis=1)
     ratio = np.divide(own, other, out=np.ones(len(vectors)), where=other > 0)
-    return own, np.maximum(0.0, 1.0 - ratio)
+    return cluster, own, np.maximum(0.0, 1.0 - ratio)
 
 
 def cluster_sizes(assigned: DataFrame) -> dict[int, int]:

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lib.segments.centres import Centre
+from lib.segments.quality import separation
+from lib.segments.sample import Sample
 from lib.settings.sections import Bisecting
 
 AWAY = 8.0
@@ -49,6 +52,18 @@ def fit_bisecting(points: DataFrame, settings: Bisecting, seed: int) -> Bisectin
 def assign_leaves(points: DataFrame, model: BisectingKMeansModel) -> DataFrame:
     """Add `cluster`, the leaf that each customer is in."""
     return model.setPredictionCol("cluster").transform(_away(points))
+
+
+def measure_leaves(sample: Sample, model: BisectingKMeansModel) -> dict[str, float]:
+    """Metric → value, on the sample. Only its vectors and leaves, bounded by segments.fit_rows, come to the driver."""
+    table = assign_leaves(sample.frame, model).select("customer_id", "cluster").toArrow().sort_by("customer_id")
+    found, labels = np.unique(table.column("cluster").to_numpy(), return_inverse=True)
+    silhouette, davies_bouldin = separation(sample.vectors, labels.astype(np.int32))
+    measures = {
+        "inertia": float(model.summary.trainingCost), "silhouette": silhouette, "davies_bouldin": davies_bouldin,
+        "segments": float(len(found)), "smallest_share": float(np.bincount(labels).min() / len(labels)),
+    }  # fmt: skip
+    return {name: value for name, value in measures.items() if value is not None}
 
 
 def _away(points: DataFrame) -> DataFrame:

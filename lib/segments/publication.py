@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lib.segments.profiles import name_segments, profile_segments
-from lib.segments.segmentation import Segmentation
+from lib.segments.segmentation import OUTLIERS, Segmentation
 from lib.tables import contract
 
 PROFILED = ("recency_days", "frequency", "monetary", "tenure_days", "items", "average_order_value", "return_rate")
@@ -25,7 +25,9 @@ def publish_profiles(
     """Rows of segment_profiles. `named` are the RFM segments and their conditions."""
     measures = list(dict.fromkeys([*clustered_on, *PROFILED]))
     profiles = profile_segments(members, features, measures)
-    profiles = name_segments(profiles, {"rfm": {name: name for name in named}})
+    profiles = name_segments(
+        profiles, {"rfm": {name: name for name in named}, **{c.name: {OUTLIERS: OUTLIERS} for c in clusterings}}
+    )
     parents = {(c.name, segment_id): node.parent_id for c in clusterings for node, segment_id in c.tree if segment_id}
     known: list[tuple[str, str, str | None, str | None]] = [
         ("rfm", name, None, condition) for name, condition in named.items()
@@ -41,10 +43,12 @@ def explain_members(members: DataFrame, profiles: DataFrame) -> DataFrame:
     """Rows of customer_segments: each member with its segment's name and why it is there."""
     names = profiles.select("segmentation", "segment_id", "segment_name", "rule")
     joined = members.join(F.broadcast(names), on=["segmentation", "segment_id"], how="inner")  # one row per segment
+    apart = F.lit("set aside: a value beyond the limits in vector_parameters")
     nearest = F.concat(F.lit("nearest to the centre of: "), "segment_name")
     under = F.concat(F.lit("the splits of the tree lead to: "), "segment_name")
     reason = (
         F.when(F.col("rule").isNotNull(), F.concat(F.lit("meets: "), "rule"))
+        .when(F.col("segment_id") == OUTLIERS, apart)
         .when(F.col("segmentation") == "bisecting", under)
         .otherwise(nearest)
     )

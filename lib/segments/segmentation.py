@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.segments.centres import Centre, cluster_sizes, lookup, measure_distances, number_segments
-from lib.segments.hierarchy import Node, assign_leaves, count_members, fit_bisecting, leaf_centres, read_tree
-from lib.segments.kmeans import Candidate, choose, silhouette, try_candidates
-from lib.settings.sections import Bisecting, KMeans
+from lib.segments.centres import (
+    Centre,
+    assign_nearest,
+    cluster_sizes,
+    lookup,
+    measure_distances,
+    number_segments,
+)
+from lib.segments.choice import Ranked, explain, rank_candidates, refuse_small, too_small
+from lib.segments.hierarchy import (
+    Node,
+    assign_leaves,
+    count_members,
+    fit_bisecting,
+    leaf_centres,
+    measure_leaves,
+    read_tree,
+)
+from lib.segments.kmeans import Candidate, try_candidates
+from lib.segments.sample import Sample
+from lib.settings.kmeans import KMeans
+from lib.settings.sections import Bisecting
 
 Note = Callable[[str], None]
+
+OUTLIERS = "outliers"
+"""Segment of the customers that are in no fit, and its name."""
 
 MEMBER_COLUMNS = ("segmentation", "customer_id", "segment_id", "distance", "confidence")
 
@@ -42,34 +63,59 @@ def segment_by_rfm(features: DataFrame) -> DataFrame:
     )  # fmt: skip
 
 
-def segment_by_kmeans(points: DataFrame, settings: KMeans, seed: int, note: Note) -> Segmentation:
-    """k-means; `points` has customer_id, vector, features, arranged and cached."""
-    candidates = try_candidates(points, settings, seed)
-    best = choose(candidates)
-    note(_explain(best, candidates, settings))
-    ids = number_segments(cluster_sizes(best.assigned), best.centres)
-    quality = [row for c in candidates for row in _quality(c, c is best)]
-    return Segmentation("kmeans", _members("kmeans", best, ids), _named(best.centres, ids), quality, [])
+def segment_by_kmeans(points: DataFrame, sample: Sample, settings: KMeans, seed: int, note: Note) -> Segmentation:
+    """k-means of the sample, whose centres assign everyone; `points` has customer_id, vector, cached. Raises SmallSegments."""
+    candidates = try_candidates(sample, settings, seed)
+    taken, members, sizes = _take(points, candidates, settings)
+    note(explain(taken, candidates, settings))
+    best = taken.candidate
+    ids = number_segments(sizes, best.centres)
+    quality = [row for c in candidates for row in _quality(f"k={c.k}", c.measures, c.k == best.k)]
+    return Segmentation("kmeans", _members("kmeans", members, ids), _named(best.centres, ids), quality, [])
 
 
-def segment_by_bisecting(points: DataFrame, settings: Bisecting, seed: int, note: Note) -> Segmentation:
-    """Bisecting k-means and its tree; `points` as for k-means."""
-    model = fit_bisecting(points, settings, seed)
+def _take(
+    points: DataFrame, candidates: Sequence[Candidate], settings: KMeans
+) -> tuple[Ranked, DataFrame, dict[int, int]]:
+    """The candidate of the best rank, its measured members and their number, none too small among everyone where they may not be."""
+    left = refuse_small(candidates, settings)
+    known = {c.k: c for c in candidates}
+    while left:
+        taken = rank_candidates(left, settings.min_stability)[0]
+        members = assign_nearest(points, taken.candidate.centres).cache()  # counted here, profiled, and written
+        sizes = cluster_sizes(members)
+        # the share on the sample is an estimate: close to the least, everyone's may be on its other side
+        if settings.small_segments == "keep" or min(sizes.values()) >= settings.min_share * sum(sizes.values()):
+            return taken, members, sizes
+        members.unpersist()
+        if settings.small_segments == "merge" and len(taken.candidate.centres) > 1:
+            smallest = min(range(len(taken.candidate.centres)), key=lambda cluster: (sizes.get(cluster, 0), -cluster))
+            centres = taken.candidate.centres
+            fewer = replace(taken.candidate, centres=centres[:smallest] + centres[smallest + 1 :])
+            left = [fewer if c is taken.candidate else c for c in left]
+        else:
+            left = [c for c in left if c is not taken.candidate]
+            known[taken.candidate.k] = replace(
+                taken.candidate, smallest_share=min(sizes.values()) / sum(sizes.values())
+            )
+    raise too_small(list(known.values()), settings)
+
+
+def segment_by_bisecting(points: DataFrame, sample: Sample, settings: Bisecting, seed: int, note: Note) -> Segmentation:
+    """Bisecting k-means of the sample and its tree, which assigns everyone; `points` as for k-means."""
+    model = fit_bisecting(sample.frame, settings, seed)
     nodes = read_tree(model)
-    assigned = assign_leaves(points, model)
     centres = leaf_centres(nodes)
-    sizes = cluster_sizes(assigned)
+    members = measure_distances(assign_leaves(points, model), centres).cache()  # counted here, profiled, and written
+    sizes = cluster_sizes(members)
     ids = number_segments(sizes, centres)
-    cost = float(model.summary.trainingCost)
-    candidate = Candidate(len(centres), tuple(centres), cost, silhouette(assigned), assigned)
     note(f"bisecting: {len(centres)} leaves of at most {settings.leaves}")
     tree = [(node, ids.get(node.cluster) if node.cluster is not None else None) for node in count_members(nodes, sizes)]
-    members = _members("bisecting", candidate, ids)
-    return Segmentation("bisecting", members, _named(centres, ids), _quality(candidate, True), tree)
+    quality = _quality(f"k={len(centres)}", measure_leaves(sample, model), True)
+    return Segmentation("bisecting", _members("bisecting", members, ids), _named(centres, ids), quality, tree)
 
 
-def _members(name: str, candidate: Candidate, ids: dict[int, str]) -> DataFrame:
-    measured = measure_distances(candidate.assigned, candidate.centres)
+def _members(name: str, measured: DataFrame, ids: dict[int, str]) -> DataFrame:
     return measured.withColumns({"segmentation": F.lit(name), "segment_id": lookup(ids)}).select(*MEMBER_COLUMNS)
 
 
@@ -77,17 +123,8 @@ def _named(centres: Sequence[Centre], ids: dict[int, str]) -> list[tuple[str, Ce
     return [(segment_id, centres[cluster]) for cluster, segment_id in ids.items()]
 
 
-def _quality(candidate: Candidate, chosen: bool) -> list[tuple[str, str, float, bool]]:
-    measures = {"inertia": candidate.inertia, "silhouette": candidate.silhouette}
-    return [(f"k={candidate.k}", name, value, chosen) for name, value in measures.items() if value is not None]
-
-
-def _explain(best: Candidate, candidates: Sequence[Candidate], settings: KMeans) -> str:
-    if best.silhouette is None:
-        return "kmeans: all customers are alike, so there is one segment"
-    tried = f"{candidates[0].k} to {candidates[-1].k}"
-    fewer = f" (no more than {candidates[-1].k} different customers)" if candidates[-1].k < settings.k_max else ""
-    return f"kmeans: k={best.k} has the highest silhouette, {best.silhouette:.3f}, of k={tried}{fewer}"
+def _quality(candidate: str, measures: Mapping[str, float], chosen: bool) -> list[tuple[str, str, float, bool]]:
+    return [(candidate, name, value, chosen) for name, value in measures.items()]
 
 
 def quality_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> DataFrame:
@@ -115,9 +152,19 @@ def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> Dat
     return spark.createDataFrame(rows, schema)
 
 
-def all_members(features: DataFrame, clusterings: Sequence[Segmentation]) -> DataFrame:
-    """Members of every segmentation, RFM first."""
+def all_members(
+    features: DataFrame, clusterings: Sequence[Segmentation], outliers: DataFrame | None = None
+) -> DataFrame:
+    """Members of every segmentation, RFM first. `outliers`, who were set aside, are a group of their own in each clustering."""
     members = segment_by_rfm(features)
+    nothing = F.lit(None).cast("double")
     for clustering in clusterings:
         members = members.unionByName(clustering.members)
+        if outliers is not None:
+            members = members.unionByName(
+                outliers.select(
+                    F.lit(clustering.name).alias("segmentation"), "customer_id", F.lit(OUTLIERS).alias("segment_id"),
+                    nothing.alias("distance"), nothing.alias("confidence"),
+                )
+            )  # fmt: skip
     return members

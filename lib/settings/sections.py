@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lib.settings.features import Rfm
+from lib.settings.kmeans import KMeans
 from lib.settings.section import Count, Section, Share, SqlOrList
 
 
@@ -108,25 +109,6 @@ class Vectors(Section):
         return self
 
 
-class KMeans(Section):
-    """[segments.kmeans]"""
-
-    k_min: Annotated[int, Field(ge=2)]
-    """Smallest number of segments tried."""
-    k_max: Annotated[int, Field(ge=2, le=100)]
-    """Largest number of segments tried."""
-    restarts: Count
-    """Starts per k; the one of least inertia is kept."""
-    max_iterations: Count
-    """Lloyd iterations per start."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> KMeans:
-        if self.k_min > self.k_max:
-            raise ValueError("k_min must not be above k_max")
-        return self
-
-
 class Bisecting(Section):
     """[segments.bisecting]"""
 
@@ -141,6 +123,13 @@ class Bisecting(Section):
 class Segments(Section):
     """[segments]: how customers are grouped."""
 
+    fit_rows: Annotated[int, Field(ge=100)]
+    """About as many customers are in the fits, by a hash of their id; all customers where there are no more."""
+    outliers: Literal["winsorise", "set_aside", "keep"]
+    """What becomes of extreme values: winsorise: drawn in to the quantiles of [segments.vectors]; set_aside: customers with one are a group
+    of their own, "outliers", and in no fit; keep: nothing."""
+    outlier_deviations: Annotated[float, Field(gt=0)]
+    """Robust standard deviations (1.4826·MAD, on the log scale where the feature is) from the median beyond which set_aside sets aside."""
     vectors: Vectors
     kmeans: KMeans
     bisecting: Bisecting

@@ -71,8 +71,13 @@ SEGMENTATION_QUALITY = Table(
     grain="One measure of one candidate.",
     columns=(
         _SEGMENTATION,
-        Column("candidate", "string", "Such as k=5.", required=True),
-        Column("metric", "string", "silhouette, inertia, segments.", required=True),
+        Column("candidate", "string", "The number of segments that was tried, such as k=5.", required=True),
+        Column(
+            "metric",
+            "string",
+            "inertia, silhouette, davies_bouldin, elbow, stability, segments, smallest_share.",
+            required=True,
+        ),
         Column("value", "double", "The measure.", required=True),
         Column("chosen", "boolean", "Whether the candidate was taken.", required=True),
     ),
@@ -83,7 +88,7 @@ SEGMENTATION_QUALITY = Table(
 
 VECTOR_PARAMETERS = Table(
     name="vector_parameters",
-    grain="How one feature was prepared: (transform(clip(value, low, high)) - mean) / scale.",
+    grain="How one feature was prepared: (transform(value) - mean) / scale, the value filled and, where winsorised, within low and high.",
     columns=(
         _SEGMENTATION,
         Column("feature", "string", "Column of customer_features.", required=True),
@@ -95,10 +100,15 @@ VECTOR_PARAMETERS = Table(
             required=True,
         ),
         Column("fill", "double", "Value in place of null: the median.", required=True),
-        Column("low", "double", "Lower winsorising bound, in the feature's unit.", required=True),
-        Column("high", "double", "Upper winsorising bound, in the feature's unit.", required=True),
+        Column("low", "double", "Below it are outliers, in the feature's unit; null: none are told apart."),
+        Column("high", "double", "Above it are outliers, in the feature's unit; null: none are told apart."),
         Column("mean", "double", "Mean after the transform.", required=True),
         Column("scale", "double", "Standard deviation after the transform; 0: constant.", required=True),
+        Column(
+            "outliers",
+            "string",
+            "winsorise: drawn in to low and high; set_aside: customers with one are the segment outliers, in no fit; keep.",
+        ),
     ),
     key=("segmentation", "feature"),
     subject=None,

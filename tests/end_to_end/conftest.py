@@ -21,6 +21,7 @@ QUICK = """
 k_max = 3
 restarts = 1
 max_iterations = 5
+bootstraps = 2
 [segments.bisecting]
 leaves = 4
 max_iterations = 3

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from lib.segments import centres
-from lib.segments.centres import cluster_sizes, lookup, measure_distances, number_segments, own_and_confidence
+from lib.segments.centres import (
+    assign_nearest,
+    cluster_sizes,
+    lookup,
+    measure_distances,
+    number_segments,
+    own_and_confidence,
+)
 
 
 def by_loop(vectors, cluster, among):
@@ -39,7 +46,7 @@ def some():
 
 def test_distance_and_confidence_are_those_of_a_loop(some):
     vectors, cluster, among = some
-    distance, confidence = own_and_confidence(vectors, cluster, among)
+    _, distance, confidence = own_and_confidence(vectors, cluster, among)
     expected = np.array(by_loop(vectors, cluster, among))
     assert distance == pytest.approx(expected[:, 0], abs=1e-12)
     assert confidence == pytest.approx(expected[:, 1], abs=1e-12)
@@ -50,19 +57,19 @@ def test_distance_and_confidence_are_those_of_a_loop(some):
 def test_worked_by_hand():
     vectors = np.array([[0.0, 1.0], [3.0, 0.0], [2.0, 0.0]])
     among = np.array([[0.0, 0.0], [4.0, 0.0], [40.0, 0.0]])
-    distance, confidence = own_and_confidence(vectors, np.array([0, 1, 0], dtype=np.int32), among)
+    _, distance, confidence = own_and_confidence(vectors, np.array([0, 1, 0], dtype=np.int32), among)
     assert distance.tolist() == [1.0, 1.0, 2.0]
     assert confidence.tolist() == pytest.approx([1 - 1 / math.sqrt(17), 2 / 3, 0.0])
 
 
 def test_the_only_centre_is_certain():
-    distance, confidence = own_and_confidence(np.array([[3.0, 4.0]]), np.array([0], dtype=np.int32), np.zeros((1, 2)))
+    _, distance, confidence = own_and_confidence(np.array([[3.0, 4.0]]), None, np.zeros((1, 2)))
     assert (distance.tolist(), confidence.tolist()) == ([5.0], [1.0])
 
 
 def test_between_two_equal_centres_there_is_no_confidence():
     twins = np.array([[1.0, 1.0], [1.0, 1.0]])
-    distance, confidence = own_and_confidence(twins[:1], np.array([1], dtype=np.int32), twins)
+    _, distance, confidence = own_and_confidence(twins[:1], np.array([1], dtype=np.int32), twins)
     assert (distance.tolist(), confidence.tolist()) == ([0.0], [0.0])
 
 
@@ -82,6 +89,14 @@ def test_on_spark_every_customer_is_measured_in_blocks_of_any_size(spark, some, 
     assert [(row["customer_id"], row["cluster"]) for row in found] == [row[:2] for row in rows]
     figures = np.array([(row["distance"], row["confidence"]) for row in found])
     assert figures == pytest.approx(np.array(by_loop(vectors, cluster, among)), abs=1e-12)
+    nearest = assign_nearest(assigned, [tuple(centre) for centre in among]).orderBy("customer_id").collect()
+    expected = ((vectors[:, None] - among[None]) ** 2).sum(axis=2).argmin(axis=1)
+    assert [row["cluster"] for row in nearest] == expected.tolist()
+
+
+def test_between_two_centres_the_first_one_is_taken():
+    cluster, distance, confidence = own_and_confidence(np.array([[0.0]]), None, np.array([[1.0], [-1.0]]))
+    assert (cluster.tolist(), distance.tolist(), confidence.tolist()) == ([0], [1.0], [0.0])
 
 
 def test_segments_are_numbered_by_size_then_by_centre_and_empty_clusters_are_left_out(spark):

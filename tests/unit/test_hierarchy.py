@@ -7,20 +7,21 @@ from collections import Counter
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
+from sklearn.metrics import davies_bouldin_score, silhouette_score
 
-from lib.methods.frames import arrange
-from lib.segments.hierarchy import assign_leaves, fit_bisecting, leaf_centres, read_tree
-from lib.segments.kmeans import with_features
+from lib.segments.hierarchy import assign_leaves, fit_bisecting, leaf_centres, measure_leaves, read_tree
+from lib.segments.sample import draw_sample
 from lib.segments.segmentation import segment_by_bisecting
 from lib.settings import load
 
+FIT = load().fit
 BISECTING = load().segments.bisecting.model_copy(update={"leaves": 5})
 
 
 def points(spark, vectors):
     rows = [(f"c{number:05d}", [float(v) for v in vector]) for number, vector in enumerate(vectors)]
     frame = spark.createDataFrame(rows, "customer_id string, vector array<double>")
-    return arrange(with_features(frame), "customer_id", 2).cache()
+    return frame.cache()
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,31 @@ def test_the_published_tree_counts_the_members_even_where_a_split_ran_out_of_ite
     vectors = np.random.default_rng(1).uniform(size=(300, 2))
     hasty = BISECTING.model_copy(update={"max_iterations": 1})
     notes: list[str] = []
-    found = segment_by_bisecting(points(spark, vectors), hasty, seed=7, note=notes.append)
+    everyone = points(spark, vectors)
+    sample = draw_sample(everyone, 120, FIT, note=lambda text: None)
+    found = segment_by_bisecting(everyone, sample, hasty, seed=7, note=notes.append)
     members = Counter(row["segment_id"] for row in found.members.select("segment_id").collect())
     assert {segment_id: node.customers for node, segment_id in found.tree if segment_id} == members
+    assert len(sample.vectors) < 200 and members.total() == 300
     assert notes == [f"bisecting: {len(members)} leaves of at most 5"]
+    quality = {metric: value for _, metric, value, _ in found.quality}
+    assert set(quality) == {"inertia", "silhouette", "davies_bouldin", "segments", "smallest_share"}
+    assert quality["segments"] == len(members)
+
+
+def test_the_leaves_are_measured_as_scikit_learn_measures_them(spark):
+    vectors, _ = make_blobs(n_samples=80, centers=5, cluster_std=2.0, random_state=6)
+    sample = draw_sample(points(spark, vectors), 1000, FIT, note=lambda text: None)
+    model = fit_bisecting(sample.frame, BISECTING, seed=3)
+    rows = assign_leaves(sample.frame, model).select("vector", "cluster").collect()
+    found, labels = np.array([row["vector"] for row in rows]), [row["cluster"] for row in rows]
+    measures = measure_leaves(sample, model)
+    assert measures["silhouette"] == pytest.approx(silhouette_score(found, labels, metric="sqeuclidean"))
+    assert measures["davies_bouldin"] == pytest.approx(davies_bouldin_score(found, labels))
+
+
+def test_one_customer_is_a_tree_of_its_root(spark):
+    frame = points(spark, [[1.0, 2.0]])
+    sample = draw_sample(frame, 100, FIT, note=lambda text: None)
+    found = segment_by_bisecting(frame, sample, BISECTING, seed=3, note=lambda text: None)
+    assert [(node.node_id, node.customers, segment_id) for node, segment_id in found.tree] == [("0", 1, "1")]

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from scipy.stats import skew
 
-from lib.features.vectors import NotNumeric, check_features, fit_parameters, parameter_rows, prepare_vectors
+from lib.features.outliers import Outliers, log_of, unlog
+from lib.features.vectors import (
+    NotNumeric,
+    check_features,
+    describe_preparation,
+    find_outliers,
+    fit_parameters,
+    parameter_rows,
+    prepare_vectors,
+)
 from lib.runtime.store import conform
 from lib.tables import contract
 
@@ -131,4 +140,84 @@ def test_parameter_rows_are_the_contracts_with_places_from_zero(spark, features,
     }  # fmt: skip
     recency = rows.where("segmentation = 'kmeans' AND position = 0").drop("segmentation", "position").collect()
     p = parameters[0]
-    assert [tuple(row) for row in recency] == [(p.feature, p.transform, p.fill, p.low, p.high, p.mean, p.scale)]
+    assert [tuple(row) for row in recency] == [
+        (p.feature, p.transform, p.fill, p.low, p.high, p.mean, p.scale, "winsorise")
+    ]
+
+
+# --- outliers
+
+
+def robust(values):
+    """Median and robust standard deviation."""
+    middle = np.median(values)
+    return middle, 1.4826 * np.median(np.abs(values - middle))
+
+
+def test_set_aside_are_those_beyond_the_robust_deviations_of_the_prepared_scale(features, columns, wanted):
+    parameters = fit_parameters(features, wanted(*NAMES), Outliers("set_aside", 2.5))
+    known = {name: np.array([np.nan if v is None else v for v in columns[name]], dtype=float) for name in NAMES}
+    apart, scaled = np.zeros(61, dtype=bool), {}
+    for p in parameters:
+        t = (
+            np.sign(known[p.feature]) * np.log1p(np.abs(known[p.feature]))
+            if p.transform == "log1p"
+            else known[p.feature]
+        )
+        middle, deviation = robust(t[~np.isnan(t)])
+        apart |= np.abs(t - middle) > 2.5 * deviation
+        scaled[p.feature] = np.where(np.isnan(t), middle, t)
+    assert 0 < apart.sum() < 30
+    found = {row["customer_id"] for row in features.where(find_outliers(parameters)).collect()}
+    assert found == {f"c{n:03d}" for n in np.flatnonzero(apart)}
+    assert [p.transform for p in parameters] == ["none", "log1p", "none"]  # as told between the quantiles
+    vectors = prepared(features.where(~find_outliers(parameters)), parameters)
+    for place, p in enumerate(parameters):
+        inside = scaled[p.feature][~apart]
+        assert (p.mean, p.scale) == pytest.approx((inside.mean(), inside.std()))
+        assert vectors[:, place] == pytest.approx((inside - inside.mean()) / inside.std(), abs=1e-9)
+
+
+def test_kept_outliers_have_no_bounds_and_are_in_the_moments(features, columns, wanted):
+    (p,) = parameters = fit_parameters(features, wanted("monetary"), Outliers("keep", 2.5))
+    values = np.array(columns["monetary"])
+    shown = np.sign(values) * np.log1p(np.abs(values))
+    assert (p.low, p.high, p.transform) == (None, None, "log1p")
+    assert (p.mean, p.scale) == pytest.approx((shown.mean(), shown.std()))
+    assert prepared(features, parameters)[:, 0] == pytest.approx((shown - shown.mean()) / shown.std())
+    assert features.where(find_outliers(parameters)).isEmpty()
+
+
+def test_where_most_have_one_value_the_mean_distance_takes_the_place_of_the_median_distance(spark, wanted):
+    # median 1, median distance 0, mean distance 1.2: 5 deviations are 5 · 1.2533 · 1.2 = 7.5198
+    rows = [(f"c{n}", v) for n, v in enumerate([1.0] * 8 + [5.0, 9.0])]
+    (p,) = parameters = fit_parameters(
+        spark.createDataFrame(rows, "customer_id string, orders double"),
+        wanted("orders", log_above_skewness=99.0),
+        Outliers("set_aside", 5.0),
+    )
+    assert (p.low, p.high) == pytest.approx((1 - 7.5198, 1 + 7.5198))
+    assert describe_preparation(parameters, 1) == ["1 customers are set aside as outliers"]
+
+
+def test_not_a_number_and_infinity_are_nulls_and_said(spark, wanted):
+    rows = [("a", 1.0, None), ("b", float("nan"), None), ("c", 3.0, None), ("d", float("inf"), None), ("e", 2.0, None)]
+    frame = spark.createDataFrame(rows, "customer_id string, orders double, items double")
+    parameters = fit_parameters(frame, wanted("orders", "items"))
+    assert (parameters[0].fill, parameters[0].unreadable) == (2.0, 2)
+    vectors = prepared(frame, parameters)
+    assert np.isfinite(vectors).all()
+    assert vectors[[1, 3, 4], 0] == pytest.approx([0.0, 0.0, 0.0])
+    assert describe_preparation(parameters, 0) == [
+        "features without a value, which tell no customers apart: items",
+        "NaN or infinite, taken as null: orders (2)",
+    ]
+    alone = fit_parameters(frame.where("customer_id = 'a'"), wanted("orders"))
+    assert describe_preparation(alone, 0)[0].endswith("and so tell none apart: orders")
+    assert describe_preparation(fit_parameters(frame.limit(0), wanted("orders")), 0)[0].startswith("no customer has")
+
+
+@pytest.mark.parametrize("value", [-3.5, 0.0, 12.0, 1e9])
+def test_the_log_scale_is_undone(value):
+    assert unlog(log_of(value)) == pytest.approx(value)
+    assert np.isfinite(unlog(1e6))
