@@ -35,7 +35,8 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         features, inputs["customer_lifecycle"], wanted.targets, wanted.trees, settings.fit, run.stage, run.note
     )
     by_target = [target.segmentation for target in targets]
-    members = segment.all_members(features, [*clusterings, *by_target])
+    # the rules, the profiles, the context and the members themselves all go over them
+    members = run.stage(segment.all_members(features, [*clusterings, *by_target]), "members")
     clustered = members.where(F.col("segmentation").isin([c.name for c in clusterings]))
     fills = {p.feature: p.fill for p in parameters}
     rules = describe_by_trees(clustered, features, fills, wanted.trees, settings.fit, run.stage, run.note)

@@ -65,6 +65,9 @@ def describe_by_trees(
     `fills`: the features, columns of customer_features, and what stands in for their nulls.
     """
     inputs = tree_inputs(features, fills)
+    if not inputs.names:
+        note("no rules of segments: none of segments.vectors.features is a column of customer_features")
+        return []
     rows = members.select("segmentation", "segment_id", "customer_id").join(features, on="customer_id", how="inner")
     rows = with_parts(rows, settings, fit.seed, features.count())
     fitted = rows.where("in_fit").select(
@@ -72,7 +75,7 @@ def describe_by_trees(
     )
     sample = stage(fitted, "tree_sample")
     # about segments.trees.fit_rows customers in each segmentation
-    described = _described(sample.toArrow())
+    described = _described(sample.toArrow(), len(inputs.names))
     trees, trials = _choose_trees(sample, described, settings, fit)
     rules = [
         SegmentRule(name, segment_id, _rule(trees[name], label, inputs.columns), None, None)
@@ -82,7 +85,7 @@ def describe_by_trees(
     return _measure(rows, rules, trials, note)
 
 
-def _described(table: pa.Table) -> dict[str, _Described]:
+def _described(table: pa.Table, width: int) -> dict[str, _Described]:
     """By segmentation; labels by size, the largest segment first."""
     found = {}
     for name in sorted(pc.unique(table.column("segmentation")).to_pylist()):
@@ -90,7 +93,7 @@ def _described(table: pa.Table) -> dict[str, _Described]:
         sizes = Counter(part.column("segment_id").to_pylist())
         ids = sorted(sizes, key=lambda segment: (-sizes[segment], segment))[:MOST_CLASSES]
         places = pc.fill_null(pc.index_in(part.column("segment_id"), value_set=pa.array(ids)), len(ids))
-        found[name] = _Described(ids, to_sample(part, np.asarray(places, dtype=np.int64)))
+        found[name] = _Described(ids, to_sample(part, np.asarray(places, dtype=np.int64), width))
     return found
 
 

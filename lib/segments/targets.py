@@ -63,7 +63,7 @@ def segment_by_targets(
     for name, target in targets.items():
         names = _wanted(name, target, features, facts, note)
         met = facts.select(*features.columns, F.expr(target.condition).alias("met"))
-        if names and _differs(name, met, note):
+        if _differs(name, met, note):
             found.append(_segment(name, met, _inputs(features, names), settings, fit, stage, note))
     return found
 
@@ -160,7 +160,7 @@ def _choose_tree(
     sample = stage(known.select("customer_id", "fold", label, inputs.vector().alias("vector")), f"target_{name}")
     # about segments.trees.fit_rows customers
     table = sample.toArrow().sort_by("customer_id")
-    seen = to_sample(table, np.asarray(table.column("label"), dtype=np.int64))
+    seen = to_sample(table, np.asarray(table.column("label"), dtype=np.int64), len(inputs.names))
     whole = Node(tuple(float(n) for n in np.bincount(seen.labels, minlength=2)), 0.0)
     if len(seen.labels) < 2 * settings.min_instances:
         return whole, []

@@ -96,8 +96,7 @@ class Sample:
         return [int(fold) for fold, size in zip(found, sizes, strict=True) if size < len(self.folds)]
 
 
-def to_sample(table: pa.Table, labels: Ints) -> Sample:
-    """A sample of the columns vector and fold, and the labels of its rows."""
-    vectors = table.column("vector").combine_chunks()
-    values = np.asarray(vectors.flatten(), dtype=np.float64).reshape(table.num_rows, -1)
-    return Sample(values, labels, np.asarray(table.column("fold"), dtype=np.int64))
+def to_sample(table: pa.Table, labels: Ints, width: int) -> Sample:
+    """A sample of the columns vector, of `width` features, and fold, and the labels of its rows."""
+    values = np.asarray(table.column("vector").combine_chunks().flatten(), dtype=np.float64)
+    return Sample(values.reshape(table.num_rows, width), labels, np.asarray(table.column("fold"), dtype=np.int64))

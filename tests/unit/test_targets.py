@@ -123,7 +123,7 @@ def test_where_no_feature_tells_anything_there_is_one_segment_with_the_rate_of_a
 def test_a_target_that_none_or_all_meet_is_left_out_with_the_figure_and_the_remedy(segmented, stage):
     features, lifecycle, found, notes = segmented
     assert "target:nobody" not in found
-    said = "target:nobody: none of 1,600 customers meets it: no segments; change segments.targets.nobody.condition"
+    said = "target:nobody: none of 1,600 customers meet it: no segments; change segments.targets.nobody.condition"
     assert said in notes
     assert "target:nobody: frequency left out of its features, for the condition speaks of it" in notes
     again: list[str] = []
@@ -132,18 +132,30 @@ def test_a_target_that_none_or_all_meet_is_left_out_with_the_figure_and_the_reme
     assert again == ["target:x: all of 1,600 customers meet it: no segments; change segments.targets.x.condition"]
 
 
+HAS = "which has recency_days, frequency, return_rate, r_score"
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (Target(condition="stage = 'new'", features=["lifetime"]), "segments.targets.x.features: lifetime is no numeric column of customer_features, which has recency_days, frequency, return_rate, r_score"),
-        (Target(condition="recency_days > 90", features=["recency_days"]), "segments.targets.x.features: the condition itself speaks of recency_days"),
-        (Target(condition="stadium = 'new'"), "segments.targets.x.condition = \"stadium = 'new'\" is no condition over customer_id, recency_days"),
+        (
+            Target(condition="stage = 'new'", features=["lifetime"]),
+            f"segments.targets.x.features: lifetime is no numeric column of customer_features, {HAS}",
+        ),
+        (
+            Target(condition="recency_days > 90", features=["recency_days"]),
+            "segments.targets.x.features: the condition itself speaks of recency_days",
+        ),
+        (
+            Target(condition="stadium = 'new'"),
+            "segments.targets.x.condition = \"stadium = 'new'\" is no condition over customer_id, recency_days",
+        ),
         (Target(condition="frequency + 1"), "is no condition over"),
         (Target(condition="true) OR (true"), "is no condition over"),
         (Target(condition="frequency > 1; DROP TABLE x"), "is no condition over"),
         (Target(condition="count(*) > 3"), "is no condition over"),
     ],
-)  # fmt: skip
+)
 def test_a_target_that_the_tables_cannot_answer_is_refused(spark, target, said):
     features = spark.createDataFrame([], FEATURES)
     lifecycle = spark.createDataFrame([], "customer_id string, stage string")
