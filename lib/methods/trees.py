@@ -115,6 +115,26 @@ def merge_alike(node: Node) -> Node:
     return replace(node, split=replace(node.split, left=left, right=right))
 
 
+def merge_close(node: Node, rows: float) -> Node:
+    """The tree without splits at its bottom that chance explains: of which the deviance doesn't fall by more than 2 ln n of n rows.
+
+    That is Schwarz's criterion (BIC, 1978) for a threshold and a rate more, of a split that was searched for.
+    """
+    if node.split is None:
+        return node
+    left, right = merge_close(node.split.left, rows), merge_close(node.split.right, rows)
+    fall = _deviance(node.counts) - _deviance(left.counts) - _deviance(right.counts)
+    if left.split is None and right.split is None and fall <= 2 * math.log(rows):
+        return replace(node, split=None)
+    return replace(node, split=replace(node.split, left=left, right=right))
+
+
+def _deviance(counts: Sequence[float]) -> float:
+    """-2 ln of the likelihood of the classes of rows that have the shares of these counts."""
+    total = sum(counts)
+    return -2 * sum(count * math.log(count / total) for count in counts if count > 0)
+
+
 def find_leaves(node: Node) -> list[Leaf]:
     """The leaves from left to right."""
     found: list[Leaf] = []

@@ -1,9 +1,10 @@
 """Segments by a target: a decision tree whose leaves differ in the share of customers who meet a condition.
 
-MLlib's tree of the rate (lib/methods/tree_growth.py) is grown on some of the customers, to the depth that cross-validated log-loss chooses,
-0 included: where no feature tells clearly who meets the condition there is one segment. No leaf has less than `min_share`
-of the customers. Held-out customers, which neither fit nor choice saw, give each leaf its rate and the 95 % interval of Wilson. For whom
-the condition is null it isn't known: they are in a segment, and in no fit and no rate.
+MLlib's tree of the rate (lib/methods/tree_growth.py) is grown on some of the customers, to the depth that cross-validated log-loss
+chooses, 0 included: where no feature tells clearly who meets the condition there is one segment. Two leaves whose rates differ too little for
+chance are merged (lib/methods/trees.py); none has less than `min_share` of the customers. Held-out customers, which neither fit nor choice
+saw, give each leaf its rate and the 95 % interval of Wilson. For whom the condition is null it isn't known: they are in a segment, and
+in no fit and no rate.
 Cost: per target (folds + 1) fits on about segments.trees.fit_rows customers and three passes over all.
 """
 
@@ -17,11 +18,12 @@ import numpy as np
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from lib.methods.frames import arrange
 from lib.methods.intervals import wilson_interval
 from lib.methods.tree_growth import DepthTrial, fit_rates, grow, log_loss, losses_by_depth, tree_points, try_depths
-from lib.methods.trees import Leaf, Node, cut, find_leaves, path_sql, path_words
+from lib.methods.trees import Floats, Ints, Leaf, Node, cut, find_leaves, merge_close, path_sql, path_words
 from lib.segments.segmentation import MEMBER_COLUMNS, Segmentation
 from lib.segments.tree_inputs import SegmentRule, TreeInputs, growth, to_sample, tree_inputs, with_parts
 from lib.settings.sections import Fit
@@ -63,7 +65,9 @@ def segment_by_targets(
     for name, target in targets.items():
         names = _wanted(name, target, features, facts, note)
         met = facts.select(*features.columns, F.expr(target.condition).alias("met"))
-        if _differs(name, met, note):
+        if not names:
+            note(f"target:{name}: no segments, for no feature is left; name some in segments.targets.{name}.features")
+        elif _differs(name, met, note):
             found.append(_segment(name, met, _inputs(features, names), settings, fit, stage, note))
     return found
 
@@ -94,8 +98,10 @@ def _numeric(features: DataFrame) -> list[str]:
 
 def _speaks_of(condition: str, column: str, facts: DataFrame) -> bool:
     """Whether a condition that can be analysed can't be without the column."""
+    # a frame of its own, for Spark finds a dropped column in the frame it was dropped from
+    others = T.StructType([field for field in facts.schema if field.name != column])
     try:
-        facts.drop(column).where(F.expr(condition))
+        facts.sparkSession.createDataFrame([], others).where(F.expr(condition))
     except PySparkException:
         return True
     return False
@@ -170,8 +176,19 @@ def _choose_tree(
     points.unpersist()
     tree, by_fold = grown[name]
     depths = range(settings.max_depth + 1)
-    trials = try_depths(losses_by_depth(by_fold, depths, seen.values, seen.labels, seen.folds, log_loss), depths)
-    return cut(tree, next(trial.depth for trial in trials if trial.chosen)), trials
+    losses = losses_by_depth(by_fold, depths, seen.values, seen.labels, seen.folds, _loss_of_merged)
+    trials = try_depths(losses, depths)
+    levels = next(trial.depth for trial in trials if trial.chosen)
+    return _merged(cut(tree, levels)), trials
+
+
+def _merged(tree: Node) -> Node:
+    """A tree cut at a depth without the splits that only chance made, in branches that need no such depth."""
+    return merge_close(tree, sum(tree.counts))
+
+
+def _loss_of_merged(tree: Node, values: Floats, labels: Ints) -> Floats:
+    return log_loss(_merged(tree), values, labels)
 
 
 def _place(leaves: Sequence[Leaf], inputs: TreeInputs, values: Mapping[int, Column]) -> Column:

@@ -15,7 +15,7 @@ from lib.segments.tree_inputs import tree_inputs, with_parts
 from lib.settings import load
 
 SETTINGS = load()
-TREES = SETTINGS.segments.trees.model_copy(update={"max_depth": 4, "folds": 3, "min_instances": 10, "fit_rows": 10_000})
+TREES = SETTINGS.segments.trees.model_copy(update={"max_depth": 3, "folds": 3, "min_instances": 10, "fit_rows": 10_000})
 FILLS = {"recency_days": 60.0, "monetary": 0.0, "items": 1.0}
 FEATURES = "customer_id string, recency_days int, monetary decimal(18,4), items bigint"
 CUSTOMERS = 700

@@ -115,7 +115,8 @@ def test_where_no_feature_tells_anything_there_is_one_segment_with_the_rate_of_a
     _, _, found, notes = segmented
     (rule,) = found["target:chance"].rules
     assert (rule.rule, rule.segment_id) == ("true", "1")
-    assert rule.target_low < 0.4 < rule.target_high
+    assert rule.target_rate == pytest.approx(0.4, abs=0.06)
+    assert rule.target_low < rule.target_rate < rule.target_high
     assert rule.name.endswith("%): everyone")
     assert "target:chance: one segment: no feature tells clearly who meets it" in notes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -35,6 +36,7 @@ from lib.methods.trees import (
     find_leaves,
     literal,
     merge_alike,
+    merge_close,
     path_sql,
     path_words,
     reach_leaves,
@@ -212,6 +214,18 @@ def test_leaves_of_one_class_are_merged_from_the_bottom_up():
     alike = Node((9.0, 5.0), 0.4, Split(0, 1.0, STUMP, Node((3.0, 1.0), 0.2)))
     assert merge_alike(cut(alike, 1)) == Node((9.0, 5.0), 0.4)
     assert merge_alike(alike) == alike
+
+
+def test_a_split_that_lowers_the_deviance_by_no_more_than_chance_is_merged():
+    # 2 * (10 ln 2 + 10 ln 2) = 27.7 of a clean split, against 2 ln 20 = 6.0; 6 and 4 of 10 on either side lower it by 0.8
+    clean = Node((10.0, 10.0), 0.5, Split(0, 1.0, Node((10.0, 0.0), 0.0), Node((0.0, 10.0), 0.0)))
+    vague = Node((10.0, 10.0), 0.5, Split(0, 1.0, Node((6.0, 4.0), 0.48), Node((4.0, 6.0), 0.48)))
+    assert merge_close(clean, 20) == clean
+    assert merge_close(clean, math.exp(27.7 / 2)) == clean
+    assert merge_close(clean, math.exp(27.8 / 2)) == Node((10.0, 10.0), 0.5)
+    assert merge_close(vague, 20) == Node((10.0, 10.0), 0.5)
+    above = Node((20.0, 20.0), 0.5, Split(1, 0.0, vague, clean))
+    assert merge_close(above, 40) == replace(above, split=replace(above.split, left=replace(vague, split=None)))
 
 
 def test_paths_in_words_round_bounds_and_tell_whole_numbers_as_such():
