@@ -1,8 +1,10 @@
-"""Group the customers by named RFM segments, k-means and a bisecting hierarchy, and profile each segment.
+"""Group the customers by RFM, k-means, a bisecting hierarchy and targets; profile each segment and tell its rule.
 
-In: customer_features, customer_context. Out: customer_segments, segment_profiles, segment_tree, segmentation_quality,
-vector_parameters, segment_centres, segment_context.
+In: customer_features, customer_context, customer_lifecycle. Out: customer_segments, segment_profiles, segment_tree,
+segmentation_quality, vector_parameters, segment_centres, segment_context.
 """
+
+from pyspark.sql import functions as F
 
 from lib.features.context import describe_groups
 from lib.features.outliers import Outliers
@@ -16,8 +18,10 @@ from lib.features.vectors import (
 )
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.segments import segmentation as segment
+from lib.segments.description import describe_by_trees, mark_rules_met
 from lib.segments.publication import explain_members, publish_profiles
 from lib.segments.sample import draw_sample
+from lib.segments.targets import segment_by_targets
 from lib.settings import Settings
 
 
@@ -36,15 +40,25 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         segment.segment_by_kmeans(points, sample, wanted.kmeans, seed, run.note),
         segment.segment_by_bisecting(points, sample, wanted.bisecting, seed, run.note),
     ]  # fmt: skip
-    members = segment.all_members(features, clusterings, outliers if wanted.outliers == "set_aside" else None)
+    targets = segment_by_targets(
+        features, inputs["customer_lifecycle"], wanted.targets, wanted.trees, settings.fit, run.stage, run.note
+    )
+    by_target = [target.segmentation for target in targets]
+    apart = outliers if wanted.outliers == "set_aside" else None
+    # the rules, the profiles, the context and the members themselves all go over them
+    members = run.stage(segment.all_members(features, clusterings, by_target, apart), "members")
+    clustered = members.where(F.col("segmentation").isin([c.name for c in clusterings]))
+    fills = {p.feature: p.fill for p in parameters}
+    rules = describe_by_trees(clustered, features, fills, wanted.trees, settings.fit, run.stage, run.note)
+    rules += [rule for target in targets for rule in target.rules]
     profiles = run.stage(
-        publish_profiles(members, features, wanted.vectors.features, clusterings, SEGMENTS), "profiles"
+        publish_profiles(members, features, wanted.vectors.features, clusterings, SEGMENTS, rules), "profiles"
     )
     return {
-        "customer_segments": explain_members(members, profiles),
+        "customer_segments": explain_members(mark_rules_met(members, features, rules), profiles),
         "segment_profiles": profiles,
         "segment_tree": segment.tree_rows(run.spark, clusterings),
-        "segmentation_quality": segment.quality_rows(run.spark, clusterings),
+        "segmentation_quality": segment.quality_rows(run.spark, [*clusterings, *by_target]),
         "vector_parameters": parameter_rows(run.spark, [c.name for c in clusterings], parameters),
         "segment_centres": segment.centre_rows(run.spark, clusterings),
         "segment_context": describe_groups(inputs["customer_context"], members),
@@ -54,7 +68,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="segment_customers",
     doc=__doc__,
-    reads=("customer_features", "customer_context"),
+    reads=("customer_features", "customer_context", "customer_lifecycle"),
     writes=(
         "customer_segments",
         "segment_profiles",

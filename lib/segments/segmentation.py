@@ -153,17 +153,20 @@ def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> Dat
 
 
 def all_members(
-    features: DataFrame, clusterings: Sequence[Segmentation], outliers: DataFrame | None = None
+    features: DataFrame,
+    clusterings: Sequence[Segmentation],
+    others: Sequence[Segmentation] = (),
+    outliers: DataFrame | None = None,
 ) -> DataFrame:
     """Members of every segmentation, RFM first. `outliers`, who were set aside, are a group of their own in each clustering."""
     members = segment_by_rfm(features)
     nothing = F.lit(None).cast("double")
-    for clustering in clusterings:
-        members = members.unionByName(clustering.members)
-        if outliers is not None:
+    for segmentation in (*clusterings, *others):
+        members = members.unionByName(segmentation.members)
+        if outliers is not None and segmentation in clusterings:
             members = members.unionByName(
                 outliers.select(
-                    F.lit(clustering.name).alias("segmentation"), "customer_id", F.lit(OUTLIERS).alias("segment_id"),
+                    F.lit(segmentation.name).alias("segmentation"), "customer_id", F.lit(OUTLIERS).alias("segment_id"),
                     nothing.alias("distance"), nothing.alias("confidence"),
                 )
             )  # fmt: skip

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from lib.settings.features import Rfm
 from lib.settings.kmeans import KMeans
 from lib.settings.section import Count, Section, Share, SqlOrList
+from lib.settings.trees import Target, TargetName, Trees
 
 
 class Warehouse(Section):
@@ -133,6 +134,9 @@ class Segments(Section):
     vectors: Vectors
     kmeans: KMeans
     bisecting: Bisecting
+    trees: Trees
+    targets: dict[TargetName, Target]
+    """Segments by the rate at which customers meet a condition, by name."""
 
 
 class Rules(Section):

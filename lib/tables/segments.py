@@ -3,7 +3,7 @@
 from lib.tables.contract import Column, Table, not_negative, share
 from lib.tables.features import KEPT
 
-_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, …", required=True)
+_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, target:NAME, …", required=True)
 
 CUSTOMER_SEGMENTS = Table(
     name="customer_segments",
@@ -35,6 +35,13 @@ SEGMENT_PROFILES = Table(
         Column("share", "double", "Share of all customers.", required=True),
         Column("revenue_share", "double", "Share of all spend; null where nothing was spent."),
         Column("rule", "string", "The condition on customer_features, in SQL; null where there is none."),
+        Column(
+            "rule_precision", "double", "Share of the held-out customers who meet the rule that are in the segment."
+        ),
+        Column("rule_recall", "double", "Share of the held-out customers in the segment that meet the rule."),
+        Column("target_rate", "double", "Share of the held-out customers in it who meet the target; null: no target."),
+        Column("target_low", "double", "Lower bound of its 95 % interval (Wilson)."),
+        Column("target_high", "double", "Upper bound of its 95 % interval."),
         Column("means", "map<string,double>", "Mean of each feature, in the feature's unit.", required=True),
         Column(
             "distinctive",
@@ -46,7 +53,14 @@ SEGMENT_PROFILES = Table(
     key=("segmentation", "segment_id"),
     subject=None,
     retention=KEPT,
-    checks={"share_a_share": share("share")},
+    checks={
+        "share_a_share": share("share"),
+        "rule_precision_a_share": share("rule_precision"),
+        "rule_recall_a_share": share("rule_recall"),
+        "target_rate_a_share": share("target_rate"),
+        "target_low_a_share": share("target_low"),
+        "target_high_a_share": share("target_high"),
+    },
 )
 
 SEGMENT_TREE = Table(
@@ -71,11 +85,16 @@ SEGMENTATION_QUALITY = Table(
     grain="One measure of one candidate.",
     columns=(
         _SEGMENTATION,
-        Column("candidate", "string", "The number of segments that was tried, such as k=5.", required=True),
+        Column(
+            "candidate",
+            "string",
+            "The number of segments that was tried, such as k=5; depth=3 of a target's tree.",
+            required=True,
+        ),
         Column(
             "metric",
             "string",
-            "inertia, silhouette, davies_bouldin, elbow, stability, segments, smallest_share.",
+            "inertia, silhouette, davies_bouldin, elbow, stability, segments, smallest_share, log_loss.",
             required=True,
         ),
         Column("value", "double", "The measure.", required=True),

@@ -25,6 +25,9 @@ bootstraps = 2
 [segments.bisecting]
 leaves = 4
 max_iterations = 3
+[segments.trees]
+max_depth = 2
+folds = 2
 [factors]
 draws = 10
 [interests]

@@ -151,7 +151,7 @@ def test_customers_set_aside_are_a_named_segment_of_their_own_in_each_clustering
         *[("kmeans", f"c{n}", "1", 0.5, 1.0) for n in range(4)],
     )
     clustering = Segmentation("kmeans", inside, [("1", (0.0,))], [], [])
-    members = all_members(features, [clustering], features.where("customer_id = 'c4'"))
+    members = all_members(features, [clustering], outliers=features.where("customer_id = 'c4'"))
     profiles = publish_profiles(members, features, ["recency_days"], [clustering], {"loyal": "recency_days < 9"})
     explained = explain_members(members, profiles).where("segmentation = 'kmeans'").collect()
     found = {row["customer_id"]: row for row in explained}

@@ -14,12 +14,15 @@ from lib.segments.hierarchy import Node
 from lib.segments.profiles import name_segments, profile_segments
 from lib.segments.publication import explain_members, publish_profiles
 from lib.segments.segmentation import MEMBER_COLUMNS, Segmentation, segment_by_rfm
+from lib.segments.tree_inputs import SegmentRule
 from lib.tables import contract
 from tests.builders import Build
 
 MEMBERS = "segmentation string, segment_id string, customer_id string"
 FEATURES = "customer_id string, monetary decimal(18,4), recency_days int, items bigint, return_rate double"
 MEASURES = ["monetary", "recency_days", "items", "return_rate"]
+RULE = SegmentRule("bisecting", "1", "recency_days <= 29.5D", 0.75, 0.5)
+OF_TARGET = SegmentRule("target:x", "1", "true", 1.0, 1.0, "x 30 %: everyone", 0.3, 0.2, 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +119,10 @@ def published(spark):
     ]
     whole = half.withColumns({"segmentation": F.lit("kmeans"), "segment_id": F.lit("1")})
     clusterings = [Segmentation("kmeans", whole, [], [], []), Segmentation("bisecting", half, [], [], tree)]
-    members = segment_by_rfm(features).unionByName(half).unionByName(whole).select(*MEMBER_COLUMNS)
-    profiles = publish_profiles(members, features, ["recency_days", "monetary"], clusterings, SEGMENTS).cache()
+    target = whole.withColumn("segmentation", F.lit("target:x"))
+    members = segment_by_rfm(features).unionByName(half).unionByName(whole).unionByName(target).select(*MEMBER_COLUMNS)
+    rules = [RULE, OF_TARGET]
+    profiles = publish_profiles(members, features, ["recency_days", "monetary"], clusterings, SEGMENTS, rules).cache()
     return features, members, profiles
 
 
@@ -131,8 +136,18 @@ def test_published_profiles_are_the_contracts_and_carry_parents_and_rules(publis
     assert [(rows["rfm", s]["segment_name"], rows["rfm", s]["parent_id"]) for s in SEGMENTS] == [
         (s, None) for s in SEGMENTS
     ]
-    found = {key: (row["parent_id"], row["rule"]) for key, row in rows.items() if key[0] != "rfm"}
-    assert found == {("kmeans", "1"): (None, None), ("bisecting", "1"): ("0", None), ("bisecting", "2"): ("0", None)}
+    found = {key: (row["parent_id"], row["rule"]) for key, row in rows.items() if key[0] in ("kmeans", "bisecting")}
+    assert found == {
+        ("kmeans", "1"): (None, None),
+        ("bisecting", "1"): ("0", RULE.rule),
+        ("bisecting", "2"): ("0", None),
+    }
+    told = {key: (row["rule_precision"], row["rule_recall"], row["target_rate"]) for key, row in rows.items()}
+    assert {told["rfm", s] for s in SEGMENTS} == {(1.0, 1.0, None)}
+    assert (told["bisecting", "1"], told["bisecting", "2"]) == ((0.75, 0.5, None), (None, None, None))
+    target = rows["target:x", "1"]
+    assert (target["segment_name"], target["rule"]) == ("x 30 %: everyone", "true")
+    assert (target["target_rate"], target["target_low"], target["target_high"]) == (0.3, 0.2, 0.4)
     assert rows["kmeans", "1"]["segment_name"] == "average"
     assert rows["bisecting", "1"]["segment_name"] == "low items, low monetary"
 
@@ -149,13 +164,20 @@ def test_every_published_rule_run_on_customer_features_gives_exactly_the_members
 
 def test_every_member_is_told_its_segment_and_the_reason(published):
     _, members, profiles = published
-    rows = conform(explain_members(members, profiles), contract("customer_segments")).collect()
-    assert len(rows) == 3 * 62
+    met = members.withColumn("meets_rule", F.col("customer_id") != "c01")
+    rows = conform(explain_members(met, profiles), contract("customer_segments")).collect()
+    assert len(rows) == 4 * 62
     found = {(row["segmentation"], row["customer_id"]): row for row in rows}
     champion = found["rfm", "c59"]  # 5, 5, 5
     assert (champion["segment_id"], champion["segment_name"]) == ("champions", "champions")
     assert (champion["distance"], champion["reason"]) == (None, f"meets: {SEGMENTS['champions']}")
     leaf = found["bisecting", "c00"]
     assert (leaf["segment_name"], leaf["distance"], leaf["confidence"]) == ("low items, low monetary", 1.5, 0.5)
-    assert leaf["reason"] == "the splits of the tree lead to: low items, low monetary"
+    assert leaf["reason"] == "meets: recency_days <= 29.5D"
+    led = "the splits of the tree lead to: "
+    assert (
+        found["bisecting", "c01"]["reason"] == f"{led}low items, low monetary, though the segment's rule says otherwise"
+    )
+    assert found["bisecting", "c59"]["reason"] == f"{led}high items, high monetary"
     assert found["kmeans", "c59"]["reason"] == "nearest to the centre of: average"
+    assert found["target:x", "c59"]["reason"] == "all customers are in it"

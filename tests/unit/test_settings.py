@@ -188,6 +188,9 @@ def test_a_wrong_type_is_refused(assignment):
         'features.rfm.cut_points="deciles"',
         "factors.percentile=100",
         "interests.relevance=1.1",
+        "segments.trees.max_depth=0",
+        "segments.trees.held_out=0",
+        "segments.trees.min_share=0.5",
     ],
 )
 def test_a_value_out_of_range_is_refused(assignment):
@@ -210,6 +213,8 @@ def test_a_value_out_of_range_is_refused(assignment):
             "features.rfm.fixed.recency_days: list should have at least 4 items",
         ),
         ("checks.rules.cheap.unknown=1", "lacks checks.rules.cheap.reject"),
+        ("segments.targets.leaves.unknown=1", "lacks segments.targets.leaves.condition"),
+        ('segments.targets.leaves.features=["items", "items"]', "names one feature twice"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(assignment, said):
@@ -315,6 +320,7 @@ def test_a_column_whose_name_holds_a_refused_word_is_allowed():
         ("sources.online_retail.events.city=\"reflect('a')\"", "reflect may not be called from settings"),
         ("items.exclude=\"java_method('a')\"", "java_method may not be called from settings"),
         ('items.exclude=""', "is empty"),
+        ("segments.targets.leaves.condition=\"java_method('a')\"", "java_method may not be called from settings"),
     ],
 )
 def test_a_refused_expression_is_told_in_one_line(assignment, said):
