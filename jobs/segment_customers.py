@@ -1,4 +1,4 @@
-"""Group the customers by named RFM segments, k-means and a bisecting hierarchy, and profile each segment.
+"""Group the customers by named RFM segments, k-means, a bisecting hierarchy and density, and profile each segment.
 
 In: customer_features, customer_context. Out: customer_segments, segment_profiles, segment_tree, segmentation_quality,
 vector_parameters, segment_centres, segment_context.
@@ -10,6 +10,7 @@ from lib.features.vectors import fit_parameters, parameter_rows, prepare_vectors
 from lib.methods.frames import arrange
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.segments import segmentation as segment
+from lib.segments.density_segments import segment_by_density
 from lib.segments.kmeans import with_features
 from lib.segments.publication import explain_members, publish_profiles
 from lib.settings import Settings
@@ -26,6 +27,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     clusterings = [] if points.isEmpty() else [
         segment.segment_by_kmeans(points, wanted.kmeans, seed, run.note),
         segment.segment_by_bisecting(points, wanted.bisecting, seed, run.note),
+        *([segment_by_density(points, wanted.dbscan, run.stage, run.note)] if wanted.dbscan.enabled else []),
     ]  # fmt: skip
     members = segment.all_members(features, clusterings)
     profiles = run.stage(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lib.segments.density_segments import NAME, NOISE
 from lib.segments.profiles import name_segments, profile_segments
 from lib.segments.segmentation import Segmentation
 from lib.tables import contract
@@ -25,7 +26,7 @@ def publish_profiles(
     """Rows of segment_profiles. `named` are the RFM segments and their conditions."""
     measures = list(dict.fromkeys([*clustered_on, *PROFILED]))
     profiles = profile_segments(members, features, measures)
-    profiles = name_segments(profiles, {"rfm": {name: name for name in named}})
+    profiles = name_segments(profiles, {"rfm": {name: name for name in named}, NAME: {NOISE: NOISE}})
     parents = {(c.name, segment_id): node.parent_id for c in clusterings for node, segment_id in c.tree if segment_id}
     known: list[tuple[str, str, str | None, str | None]] = [
         ("rfm", name, None, condition) for name, condition in named.items()
@@ -44,7 +45,8 @@ def explain_members(members: DataFrame, profiles: DataFrame) -> DataFrame:
     nearest = F.concat(F.lit("nearest to the centre of: "), "segment_name")
     under = F.concat(F.lit("the splits of the tree lead to: "), "segment_name")
     reason = (
-        F.when(F.col("rule").isNotNull(), F.concat(F.lit("meets: "), "rule"))
+        F.when(F.col("reason").isNotNull(), F.col("reason"))
+        .when(F.col("rule").isNotNull(), F.concat(F.lit("meets: "), "rule"))
         .when(F.col("segmentation") == "bisecting", under)
         .otherwise(nearest)
     )

@@ -24,7 +24,7 @@ class Segmentation:
 
     name: str
     members: DataFrame
-    """segmentation, customer_id, segment_id, distance, confidence."""
+    """segmentation, customer_id, segment_id, distance, confidence, and `reason` where each customer has one of their own."""
     centres: list[tuple[str, Centre]]
     """Segment id and centre, in prepared features."""
     quality: list[tuple[str, str, float, bool]]
@@ -116,8 +116,8 @@ def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> Dat
 
 
 def all_members(features: DataFrame, clusterings: Sequence[Segmentation]) -> DataFrame:
-    """Members of every segmentation, RFM first."""
-    members = segment_by_rfm(features)
+    """Members of every segmentation, RFM first; `reason` is null where the segment says it."""
+    members = segment_by_rfm(features).withColumn("reason", F.lit(None).cast("string"))
     for clustering in clusterings:
-        members = members.unionByName(clustering.members)
+        members = members.unionByName(clustering.members, allowMissingColumns=True)
     return members

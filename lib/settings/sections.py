@@ -138,12 +138,32 @@ class Bisecting(Section):
     """A segment with a smaller share of the customers is not split."""
 
 
+class Dbscan(Section):
+    """[segments.dbscan]"""
+
+    enabled: bool
+    """Whether customers are grouped by density too."""
+    eps: Annotated[float, Field(ge=0)]
+    """Radius of a neighbourhood, in prepared features; 0: the knee of the k-distance curve."""
+    min_points: Annotated[int, Field(ge=0)]
+    """Customers within eps that make a customer core, who is counted; 0: twice the number of features, at least 4."""
+    sample_customers: Annotated[int, Field(ge=10, le=100_000)]
+    """Customers whose k-distance is measured, against all, to propose eps."""
+    part_customers: Count
+    """Customers in one task, about."""
+    max_part_customers: Count
+    """Most customers that may come into one task, because they lie within a few eps of each other."""
+    max_segments: Annotated[int, Field(ge=1, le=1_000)]
+    """Dense regions that become segments, the largest ones; the others are put to the noise."""
+
+
 class Segments(Section):
     """[segments]: how customers are grouped."""
 
     vectors: Vectors
     kmeans: KMeans
     bisecting: Bisecting
+    dbscan: Dbscan
 
 
 class Rules(Section):

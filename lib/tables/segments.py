@@ -3,7 +3,7 @@
 from lib.tables.contract import Column, Table, not_negative, share
 from lib.tables.features import KEPT
 
-_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, …", required=True)
+_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, dbscan, …", required=True)
 
 CUSTOMER_SEGMENTS = Table(
     name="customer_segments",
@@ -11,10 +11,14 @@ CUSTOMER_SEGMENTS = Table(
     columns=(
         _SEGMENTATION,
         Column("customer_id", "string", "The customer.", required=True),
-        Column("segment_id", "string", "The segment.", required=True),
+        Column("segment_id", "string", "The segment; noise: in no dense region.", required=True),
         Column("segment_name", "string", "The segment in words.", required=True),
         Column("distance", "double", "Euclidean distance to the segment's centre in prepared features."),
-        Column("confidence", "double", "1 - distance to the own centre / distance to the nearest other centre."),
+        Column(
+            "confidence",
+            "double",
+            "1 - distance to the own centre / to the nearest other centre; dbscan: 1 - distance to the nearest core point / eps.",
+        ),
         Column("reason", "string", "Why the customer is in the segment.", required=True),
     ),
     key=("segmentation", "customer_id"),
@@ -71,8 +75,8 @@ SEGMENTATION_QUALITY = Table(
     grain="One measure of one candidate.",
     columns=(
         _SEGMENTATION,
-        Column("candidate", "string", "Such as k=5.", required=True),
-        Column("metric", "string", "silhouette, inertia, segments.", required=True),
+        Column("candidate", "string", "Such as k=5 or eps=0.4.", required=True),
+        Column("metric", "string", "silhouette, inertia, segments, noise_share, min_points.", required=True),
         Column("value", "double", "The measure.", required=True),
         Column("chosen", "boolean", "Whether the candidate was taken.", required=True),
     ),
