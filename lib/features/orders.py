@@ -49,6 +49,12 @@ def with_recent(
     })  # fmt: skip
 
 
+def ordered_items(known: DataFrame, order_types: Sequence[str]) -> DataFrame:
+    """The different (customer_id, item_id) that were ordered."""
+    items = F.array_distinct(F.flatten(of_types(order_types)["items"]))
+    return known.select("customer_id", F.explode(items).alias("item_id")).where("item_id IS NOT NULL")
+
+
 def signed_up(customers: DataFrame, as_of: date) -> DataFrame:
     """customer_id, signup_day of the customers known before the as-of date."""
     there = customers.where(F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(as_of)))

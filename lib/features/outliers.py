@@ -93,9 +93,14 @@ def unlog(value: float) -> float:
         return float(np.clip(np.sign(value) * np.expm1(abs(value)), -LARGEST, LARGEST))
 
 
+def quoted(name: str) -> str:
+    """A column's name as Spark reads it, whatever characters it has."""
+    return f"`{name.replace('`', '``')}`"
+
+
 def number_of(name: str) -> Column:
     """The value as a double; null for NaN, which sorts above every number, and infinity."""
-    value = F.col(name).cast("double")
+    value = F.col(quoted(name)).cast("double")
     return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 

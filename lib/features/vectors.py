@@ -31,6 +31,7 @@ from lib.features.outliers import (
     is_beyond,
     log_scale,
     number_of,
+    quoted,
 )
 from lib.settings.sections import Vectors
 
@@ -81,7 +82,7 @@ def fit_parameters(features: DataFrame, settings: Vectors, outliers: Outliers = 
     counts = aggregate_each(features, names, lambda name: {
         "bounds": F.percentile(number_of(name), shares),
         "customers": F.count(number_of(name)),
-        "present": F.count(name),
+        "present": F.count(F.col(quoted(name))),
     })  # fmt: skip
     bounds = {name: [float(v) for v in counts[f"bounds_{name}"] or (0.0, 0.0, 0.0)] for name in names}
     fills = {name: bounds[name][1] for name in names}
@@ -159,6 +160,16 @@ def _prepared(p: FeatureParameters) -> Column:
     within = clip(known, (p.low, p.high)) if p.outliers == "winsorise" else known
     value = log_scale(within) if p.transform == "log1p" else within
     return (value - F.lit(p.mean)) / F.lit(p.scale)
+
+
+def read_parameters(rows: Sequence[Row]) -> list[FeatureParameters]:
+    """The parameters that rows of vector_parameters, of one segmentation, say."""
+    return [
+        FeatureParameters(
+            r["feature"], r["transform"], r["fill"], r["low"], r["high"], r["mean"], r["scale"], r["outliers"], 1, 0
+        )
+        for r in sorted(rows, key=lambda row: row["position"])
+    ]
 
 
 def parameter_rows(spark: SparkSession, segmentations: list[str], parameters: Sequence[FeatureParameters]) -> DataFrame:

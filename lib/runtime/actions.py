@@ -105,6 +105,14 @@ def run_sql(spark: SparkSession, settings: Settings, query: str, form: str, limi
     return 0
 
 
+def show_answers(spark: SparkSession, settings: Settings, queries: Sequence[str]) -> None:
+    """Print the answers to queries over the current release, one table after the other."""
+    create_views(Store(spark, warehouse_path(settings)))
+    for query in queries:
+        answer = spark.sql(query)
+        say("\n" + _format(answer.columns, answer.collect(), "table"))
+
+
 def _format(columns: Sequence[str], rows: Sequence[Row], form: str) -> str:
     if form == "json":
         return "\n".join(json.dumps(row.asDict(recursive=True), default=str, ensure_ascii=False) for row in rows)

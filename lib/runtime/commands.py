@@ -90,7 +90,12 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
         chosen = suite if arguments.command == "refresh" else [job for job in jobs if job.name == arguments.command]
         if chosen[0].data_sets:
             return actions.write_data_sets(spark, settings, chosen[0])
-        return actions.refresh(spark, settings, suite, chosen, getattr(arguments, "as_of", None))  # an ingest has none
+        code = actions.refresh(spark, settings, suite, chosen, getattr(arguments, "as_of", None))  # an ingest has none
+        for job in chosen:
+            for option, queries in job.reports.items():
+                if getattr(arguments, option, False):
+                    actions.show_answers(spark, settings, queries)
+        return code
     finally:
         spark.stop()
 
@@ -112,7 +117,10 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
     told, dated = _settings_options(), _as_of_option()
     command("refresh", "run every job that is out of date, and publish", REFRESH, told, dated)
     for job in jobs:
-        command(job.name, job.summary, job.doc.strip(), told, *([dated] if job.publishes else []))
+        one = command(job.name, job.summary, job.doc.strip(), told, *([dated] if job.publishes else []))
+        for option, queries in job.reports.items():
+            told_of = ", ".join(sorted({word for query in queries for word in query.split() if word in job.writes}))
+            one.add_argument(f"--{option}", action="store_true", help=f"at the end, print what {told_of} say")
     command(
         "plan", "what a refresh would run, and why", "What a refresh would run, and why. Runs nothing.", told, dated
     )

@@ -71,6 +71,8 @@ class Job:
     transform: Transform
     reads_base: tuple[str, ...] = ()
     reads_sources: bool = False
+    reports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Option of the job's command → queries over the published tables whose answers it prints at the end."""
     data_sets: tuple[str, ...] = ()
     """What a job writes that writes no table: each a folder of plain files under `simulation.path`. It has no part in a refresh."""
 

@@ -77,6 +77,6 @@ def number_segments(sizes: Mapping[int, int], centres: Sequence[Centre]) -> dict
     return {cluster: str(number) for number, cluster in enumerate(ordered, start=1)}
 
 
-def lookup(values: dict[int, str]) -> Column:
-    """The value for `cluster`."""
-    return F.create_map(*(F.lit(part) for pair in values.items() for part in pair))[F.col("cluster")]
+def lookup(values: dict[int, str], column: str = "cluster") -> Column:
+    """The value for `cluster`, or another column of ints."""
+    return F.create_map(*(F.lit(part) for pair in values.items() for part in pair))[F.col(column)]

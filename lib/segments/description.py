@@ -57,14 +57,14 @@ class _Described:
 
 
 def describe_by_trees(
-    members: DataFrame, features: DataFrame, fills: Mapping[str, float],
+    members: DataFrame, features: DataFrame, fills: Mapping[str, float], elsewhere: Mapping[str, str],
     settings: Trees, fit: Fit, stage: Stage, note: Note,
 ) -> list[SegmentRule]:  # fmt: skip
     """One rule per segment of `members` (segmentation, segment_id, customer_id), in SQL over customer_features.
 
-    `fills`: the features, columns of customer_features, and what stands in for their nulls.
+    `fills`: the features and what stands in for their nulls. They are columns of customer_features, or `elsewhere` says the SQL of theirs.
     """
-    inputs = tree_inputs(features, fills)
+    inputs = tree_inputs(features, fills, elsewhere)
     if not inputs.names:
         note("no rules of segments: none of segments.vectors.features is a column of customer_features")
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -38,6 +39,9 @@ OUTLIERS = "outliers"
 
 MEMBER_COLUMNS = ("segmentation", "customer_id", "segment_id", "distance", "confidence")
 
+MEMBERS = "segmentation string, customer_id string, segment_id string, distance double, confidence double, node_id string, reason string"
+"""All columns of members: node_id where there is a tree, reason where the segmentation itself knows it."""
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -45,13 +49,13 @@ class Segmentation:
 
     name: str
     members: DataFrame
-    """segmentation, customer_id, segment_id, distance, confidence."""
+    """segmentation, customer_id, segment_id, distance, confidence, and node_id and reason where it has any."""
     centres: list[tuple[str, Centre]]
     """Segment id and centre, in prepared features."""
     quality: list[tuple[str, str, float, bool]]
     """Candidate, metric, value, chosen."""
     tree: list[tuple[Node, str | None]]
-    """Node and, for a leaf, its segment id."""
+    """Node and the segment that it is or is part of; None above."""
 
 
 def segment_by_rfm(features: DataFrame) -> DataFrame:
@@ -63,6 +67,13 @@ def segment_by_rfm(features: DataFrame) -> DataFrame:
     )  # fmt: skip
 
 
+def segment_by_stage(lifecycle: DataFrame) -> DataFrame:
+    """Members of the stages of the life cycle."""
+    return lifecycle.select(
+        F.lit("lifecycle").alias("segmentation"), "customer_id", F.col("stage").alias("segment_id"), "reason"
+    )
+
+
 def segment_by_kmeans(points: DataFrame, sample: Sample, settings: KMeans, seed: int, note: Note) -> Segmentation:
     """k-means of the sample, whose centres assign everyone; `points` has customer_id, vector, cached. Raises SmallSegments."""
     candidates = try_candidates(sample, settings, seed)
@@ -71,7 +82,7 @@ def segment_by_kmeans(points: DataFrame, sample: Sample, settings: KMeans, seed:
     best = taken.candidate
     ids = number_segments(sizes, best.centres)
     quality = [row for c in candidates for row in _quality(f"k={c.k}", c.measures, c.k == best.k)]
-    return Segmentation("kmeans", _members("kmeans", members, ids), _named(best.centres, ids), quality, [])
+    return Segmentation("kmeans", members_of("kmeans", members, ids), named_centres(best.centres, ids), quality, [])
 
 
 def _take(
@@ -109,17 +120,22 @@ def segment_by_bisecting(points: DataFrame, sample: Sample, settings: Bisecting,
     members = measure_distances(assign_leaves(points, model), centres).cache()  # counted here, profiled, and written
     sizes = cluster_sizes(members)
     ids = number_segments(sizes, centres)
+    paths = {node.cluster: node.node_id for node in nodes if node.cluster is not None}
     note(f"bisecting: {len(centres)} leaves of at most {settings.leaves}")
     tree = [(node, ids.get(node.cluster) if node.cluster is not None else None) for node in count_members(nodes, sizes)]
     quality = _quality(f"k={len(centres)}", measure_leaves(sample, model), True)
-    return Segmentation("bisecting", _members("bisecting", members, ids), _named(centres, ids), quality, tree)
+    placed = members_of("bisecting", members.withColumn("node_id", lookup(paths)), ids)
+    return Segmentation("bisecting", placed, named_centres(centres, ids), quality, tree)
 
 
-def _members(name: str, measured: DataFrame, ids: dict[int, str]) -> DataFrame:
-    return measured.withColumns({"segmentation": F.lit(name), "segment_id": lookup(ids)}).select(*MEMBER_COLUMNS)
+def members_of(name: str, measured: DataFrame, ids: dict[int, str]) -> DataFrame:
+    """Members of the segments that clusters (measured: customer_id, cluster, distance, confidence, …) are."""
+    also = [column for column in ("node_id",) if column in measured.columns]
+    return measured.withColumns({"segmentation": F.lit(name), "segment_id": lookup(ids)}).select(*MEMBER_COLUMNS, *also)
 
 
-def _named(centres: Sequence[Centre], ids: dict[int, str]) -> list[tuple[str, Centre]]:
+def named_centres(centres: Sequence[Centre], ids: dict[int, str]) -> list[tuple[str, Centre]]:
+    """Segment id and centre."""
     return [(segment_id, centres[cluster]) for cluster, segment_id in ids.items()]
 
 
@@ -144,30 +160,41 @@ def centre_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> D
 def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> DataFrame:
     """Rows of segment_tree."""
     rows = [
-        (s.name, node.node_id, node.parent_id, node.depth, node.customers, node.split_gain, segment_id)
+        (
+            s.name,
+            node.node_id,
+            node.parent_id,
+            node.depth,
+            node.customers,
+            node.split_gain,
+            segment_id,
+            list(node.centre),
+        )
         for s in segmentations
         for node, segment_id in s.tree
     ]
-    schema = "segmentation string, node_id string, parent_id string, depth int, customers bigint, split_gain double, segment_id string"
+    schema = (
+        "segmentation string, node_id string, parent_id string, depth int, customers bigint, split_gain double, "
+        "segment_id string, centre array<double>"
+    )
     return spark.createDataFrame(rows, schema)
 
 
 def all_members(
     features: DataFrame,
     clusterings: Sequence[Segmentation],
-    others: Sequence[Segmentation] = (),
+    others: Sequence[DataFrame] = (),
     outliers: DataFrame | None = None,
 ) -> DataFrame:
-    """Members of every segmentation, RFM first. `outliers`, who were set aside, are a group of their own in each clustering."""
-    members = segment_by_rfm(features)
-    nothing = F.lit(None).cast("double")
-    for segmentation in (*clusterings, *others):
-        members = members.unionByName(segmentation.members)
-        if outliers is not None and segmentation in clusterings:
-            members = members.unionByName(
-                outliers.select(
-                    F.lit(segmentation.name).alias("segmentation"), "customer_id", F.lit(OUTLIERS).alias("segment_id"),
-                    nothing.alias("distance"), nothing.alias("confidence"),
-                )
-            )  # fmt: skip
-    return members
+    """MEMBERS of every segmentation, RFM first; `others` are members too.
+
+    `outliers` (customer_id), who were set aside, are a group of their own in each clustering.
+    """
+    frames = [segment_by_rfm(features), *(clustering.members for clustering in clusterings), *others]
+    if outliers is not None:
+        frames += [
+            outliers.select(F.lit(c.name).alias("segmentation"), "customer_id", F.lit(OUTLIERS).alias("segment_id"))
+            for c in clusterings
+        ]
+    nobody = features.sparkSession.createDataFrame([], MEMBERS)
+    return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), frames, nobody)

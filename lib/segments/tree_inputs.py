@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lib.methods.tree_growth import Growth, hashed_share
-from lib.methods.trees import Floats, Ints, column_sql
+from lib.methods.trees import Floats, Ints, column_sql, literal
 from lib.settings.trees import Trees
 from lib.tables import contract
 
@@ -54,12 +54,22 @@ class TreeInputs:
         return F.array(*(F.expr(sql).cast("double") for sql in self.columns))
 
 
-def tree_inputs(features: DataFrame, fills: Mapping[str, float]) -> TreeInputs:
-    """The columns of `fills` that customer_features has, with these values in place of null where a column may be null."""
+def tree_inputs(
+    features: DataFrame, fills: Mapping[str, float], elsewhere: Mapping[str, str] | None = None
+) -> TreeInputs:
+    """The columns of `fills` that customer_features has, with these values in place of null where a column may be null.
+
+    elsewhere: the SQL of those that are doubles of segment_features, which `features` then has the column of.
+    """
     required = {column.name for column in contract("customer_features").columns if column.required}
     types = {field.name: field.dataType.simpleString() for field in features.schema if field.name in fills}
     names = tuple(name for name in fills if name in types)
-    columns = tuple(column_sql(n, types[n], None if n in required else _finite(fills[n])) for n in names)
+    apart = {name: sql for name, sql in (elsewhere or {}).items() if name in types}
+    columns = tuple(
+        f"coalesce({apart[n]}, {literal(_finite(fills[n]))})" if n in apart
+        else column_sql(n, types[n], None if n in required else _finite(fills[n]))
+        for n in names
+    )  # fmt: skip
     return TreeInputs(names, columns, tuple(types[name] in ("int", "bigint") for name in names))
 
 

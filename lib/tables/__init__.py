@@ -1,6 +1,19 @@
 """Every table's contract, one module per domain. A table exists if it is here."""
 
-from lib.tables import context, days, factors, features, inputs, lifecycle, recommend, records, rules, running, segments
+from lib.tables import (
+    context,
+    days,
+    factors,
+    features,
+    inputs,
+    lifecycle,
+    recommend,
+    records,
+    rules,
+    running,
+    segment_history,
+    segments,
+)
 from lib.tables.contract import Column, Table
 
 TABLES: tuple[Table, ...] = (
@@ -12,6 +25,7 @@ TABLES: tuple[Table, ...] = (
     *context.TABLES,
     *factors.TABLES,
     *segments.TABLES,
+    *segment_history.TABLES,
     *rules.TABLES,
     *recommend.TABLES,
     *running.TABLES,

@@ -3,7 +3,9 @@
 from lib.tables.contract import Column, Table, not_negative, share
 from lib.tables.features import KEPT
 
-_SEGMENTATION = Column("segmentation", "string", "rfm, kmeans, bisecting, target:NAME, …", required=True)
+_SEGMENTATION = Column(
+    "segmentation", "string", "rfm, lifecycle, kmeans, bisecting, ward, dbscan, target:NAME.", required=True
+)
 
 CUSTOMER_SEGMENTS = Table(
     name="customer_segments",
@@ -11,11 +13,16 @@ CUSTOMER_SEGMENTS = Table(
     columns=(
         _SEGMENTATION,
         Column("customer_id", "string", "The customer.", required=True),
-        Column("segment_id", "string", "The segment.", required=True),
+        Column("segment_id", "string", "The segment; noise: in no dense region.", required=True),
         Column("segment_name", "string", "The segment in words.", required=True),
         Column("distance", "double", "Euclidean distance to the segment's centre in prepared features."),
-        Column("confidence", "double", "1 - distance to the own centre / distance to the nearest other centre."),
+        Column(
+            "confidence",
+            "double",
+            "1 - distance to the own centre / to the nearest other centre; dbscan: 1 - distance to the nearest core point / eps.",
+        ),
         Column("reason", "string", "Why the customer is in the segment.", required=True),
+        Column("node_id", "string", "Deepest node of segment_tree that the customer is in; null: no hierarchy."),
     ),
     key=("segmentation", "customer_id"),
     subject="customer_id",
@@ -49,6 +56,22 @@ SEGMENT_PROFILES = Table(
             "Features by how far their mean is from everyone's, in standard deviations (z), furthest first.",
             required=True,
         ),
+        Column(
+            "top_items",
+            "array<struct<item_id:string,title:string,share:double,lift:double>>",
+            "Items that most set its buyers apart: share who bought it, and lift against all buyers; null: none.",
+        ),
+        Column(
+            "top_categories",
+            "array<struct<category:string,share:double,lift:double>>",
+            "Likewise categories.",
+        ),
+        Column(
+            "context",
+            "array<struct<dimension:string,value:string,share:double,lift:double>>",
+            "When, where and on what it acts more than others: share of its events, and lift.",
+        ),
+        Column("lifecycle", "map<string,double>", "Share of its customers in each stage of the life cycle."),
     ),
     key=("segmentation", "segment_id"),
     subject=None,
@@ -73,7 +96,8 @@ SEGMENT_TREE = Table(
         Column("depth", "int", "0 is the root.", required=True),
         Column("customers", "bigint", "Customers below the node.", required=True),
         Column("split_gain", "double", "Sum of squared distances that the split takes away; null: a leaf."),
-        Column("segment_id", "string", "The segment, where the node is a leaf."),
+        Column("segment_id", "string", "The segment that the node is, or is part of; null above."),
+        Column("centre", "array<double>", "Its centre, in the order of vector_parameters."),
     ),
     key=("segmentation", "node_id"),
     subject=None,
@@ -88,13 +112,13 @@ SEGMENTATION_QUALITY = Table(
         Column(
             "candidate",
             "string",
-            "The number of segments that was tried, such as k=5; depth=3 of a target's tree.",
+            "What was tried, such as k=5 segments, eps=0.4, or depth=3 of a target's tree.",
             required=True,
         ),
         Column(
             "metric",
             "string",
-            "inertia, silhouette, davies_bouldin, elbow, stability, segments, smallest_share, log_loss.",
+            "inertia, silhouette, davies_bouldin, elbow, stability, segments, smallest_share, min_points, noise_share, log_loss.",
             required=True,
         ),
         Column("value", "double", "The measure.", required=True),
