@@ -38,7 +38,7 @@ ADJECTIVES: Mapping[str, tuple[str, str]] = {
     "expected_average_value": ("big-basket", "small-basket"),
     "lifetime_value": ("valuable", "low-value"),
 }
-"""Feature → the word for high and for low values; others are said as "high …" and "low …"."""
+"""Feature → the word for high and for low values; others are said as "high …" and "low …", a value that is favoured by itself."""
 
 DIMENSIONS = ("day_part", "channel", "device", "season", "country", "region", "city")
 """Contexts whose value is a word by itself."""
@@ -75,10 +75,10 @@ def _candidates(fact: Facts) -> Iterator[str]:
     """Names from the shortest to longer ones, and at last with the segment's id, which no other has."""
     adjectives = _adjectives(fact.distinctive)
     noun = " ".join([*_context(fact.context), "buyers" if fact.buys else "visitors"])
-    plain = ", ".join(adjectives[:WORDS])
+    plain = " ".join(adjectives[:WORDS])
     last = noun
     for words in range(WORDS, max(len(adjectives), WORDS) + 1):
-        last = " ".join([", ".join(adjectives[:words]) or "average", noun])
+        last = " ".join([" ".join(adjectives[:words]) or "average", noun])
         yield last
     yield f"{last} ({fact.segment_id})" if plain else f"average {noun} ({fact.segment_id})"
 
@@ -87,14 +87,22 @@ def _adjectives(distinctive: Sequence[tuple[str, float]]) -> list[str]:
     words = []
     for feature, z in distinctive:
         if abs(z) >= NOTABLE:
-            high, low = ADJECTIVES.get(feature, (f"high {_plain(feature)}", f"low {_plain(feature)}"))
+            high, low = _words(feature)
             words.append(high if z > 0 else low)
-    return list(dict.fromkeys(words))
+    return [word for word in dict.fromkeys(words) if word]
 
 
-def _plain(feature: str) -> str:
-    """A feature's name as words: context.channel=web → web, recency_days → recency days."""
-    return feature.rpartition("=")[2].replace("_", " ")
+def _words(feature: str) -> tuple[str, str]:
+    """The words for high and low values; none for the lack of one of many values."""
+    kind, _, value = feature.partition("=")
+    if feature in ADJECTIVES:
+        return ADJECTIVES[feature]
+    if kind.startswith("affinity."):
+        return f"{value}-loving", ""
+    if kind.startswith(("context.", "attribute.")) and value:
+        return value, ""
+    plain = feature.replace("=", " ").replace("_", " ")
+    return f"high {plain}", f"low {plain}"
 
 
 def _context(contexts: Sequence[tuple[str, str, float, float]]) -> list[str]:
