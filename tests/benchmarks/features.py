@@ -50,7 +50,7 @@ class Warehouse:
     def add(self, inputs: dict[str, DataFrame], events: DataFrame, batch: str) -> int:
         """Store events as an ingest would have; the other inputs are those of the whole shop."""
         stamped = events.withColumns({"batch_id": F.lit(batch), "source": F.lit("simulated")})
-        rows = self.store.change("events", stamped.withColumn(GONE, F.lit(False))).rows
+        rows = self.store.change("events", stamped.withColumn(GONE, F.lit(False)))
         if batch == "b0":
             for name in ("items", "customers"):
                 self.store.change(name, inputs[name].withColumn(GONE, F.lit(False)))
