@@ -21,7 +21,7 @@ from lib.runtime.parallel import side_by_side
 from lib.runtime.plan import Plan
 from lib.runtime.release import Releases, current_rows
 from lib.runtime.sources import Opened
-from lib.runtime.store import Store, Written
+from lib.runtime.store import Store
 from lib.settings import Settings, digest
 from lib.tables import contract
 
@@ -103,8 +103,7 @@ class Execution:
                 if unreadable_file(error) is None:
                     raise
                 raise WrongInput(f"{one_line(error)}; nothing was ingested") from error
-            for table, what in written.items():
-                self._count(table, what)
+            self.counts.outputs |= written
         self.counts.rows_in = sum(row["rows_read"] for row in summary)
         self.counts.rows_out = sum(row["rows_accepted"] for row in summary)
         self.counts.quarantined = sum(row["rows_quarantined"] for row in summary)
@@ -121,7 +120,7 @@ class Execution:
             rows = self.stage(self.job.transform(self._inputs(), self._settings, self)[table], table)
             self.counts.rows_in = self.counts.rows_out = rows.count()
             if self._since is None or self.counts.rows_in:
-                self._count(table, upkeep.write_kept(self._store, table, rows, self._until))
+                self.counts.outputs[table] = upkeep.write_kept(self._store, table, rows, self._until)
         return True
 
     def run_data_sets(self, path: str, form: str) -> None:
@@ -146,10 +145,8 @@ class Execution:
 
     def _write(self, table: str, df: DataFrame) -> None:
         assert self._plan is not None
-        self._count(table, self._store.write_refresh(table, df, self._plan.refresh_id, self._plan.as_of.isoformat()))
-
-    def _count(self, table: str, written: Written) -> None:
-        self.counts.outputs[table] = written.rows
+        refresh_id, as_of = self._plan.refresh_id, self._plan.as_of.isoformat()
+        self.counts.outputs[table] = self._store.write_refresh(table, df, refresh_id, as_of)
 
     def _inputs(self) -> dict[str, DataFrame]:
         return {table: self._input(table) for table in self.job.reads}
@@ -158,13 +155,14 @@ class Execution:
         if self._plan is None:
             return self._store.read(table)
         if not contract(table).published:
-            rows, when = self._store.read(table, self._plan.versions.get(table)), contract(table).when
-            self.counts.rows_in += rows.count()
+            version, when = self._plan.versions.get(table), contract(table).when
+            rows = self._store.read(table, version)
+            self.counts.rows_in += 0 if version is None else self._store.count(table, version)
             # computed as of a date: only what happened before it counts; what knows no time always does
             return rows.where(F.col(when).isNull() | (F.col(when) < F.lit(self.as_of))) if when else rows
-        rows = self._store.read_refresh(table, self._refresh_of(table))
-        self.counts.rows_in += rows.count()
-        return rows
+        refresh_id = self._refresh_of(table)
+        self.counts.rows_in += self._store.count(table, refresh_id)
+        return self._store.read_refresh(table, refresh_id)
 
     def _refresh_of(self, table: str) -> str:
         """Whose rows are read: this refresh's, where it recomputes the table, else the current release's."""

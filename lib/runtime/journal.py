@@ -11,10 +11,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from lib.runtime.clock import now
 from lib.runtime.parallel import side_by_side
-from lib.runtime.store import Store, Written
+from lib.runtime.store import Store
 from lib.tables.contract import GONE
 
 _FIRST, _LAST = "events", "ingest_batches"
@@ -26,6 +27,7 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._root = f"{store.root}/_journal"
+        self._schemas: dict[str, T.StructType] = {}
 
     def finish(self) -> bool:
         """Write what an earlier ingest wrote down and did not get done. Returns whether there was such a one."""
@@ -38,31 +40,34 @@ class Journal:
         self._clear()
         return True
 
-    def carry_out(self, outputs: Mapping[str, DataFrame]) -> dict[str, Written]:
-        """Write down the rows of each table, then write them into the tables. Returns what was written."""
+    def carry_out(self, outputs: Mapping[str, DataFrame]) -> dict[str, int]:
+        """Write down the rows of each table, then write them into the tables. Returns table → rows put in."""
         side_by_side(self._store.spark, lambda table: self._note(table, outputs[table]), list(outputs))
         self._file_system().create(self._path("_complete")).close()
         try:
-            first = self._store.change(_FIRST, self._read(_FIRST)) if _FIRST in outputs else None
+            first = {_FIRST: self._store.change(_FIRST, self._read(_FIRST))} if _FIRST in outputs else {}
         except Exception:
             self._clear()  # nothing has been written, and the tables refuse it
             raise
         written = self._write([table for table in outputs if table != _FIRST], again=False)
         self._clear()
-        return written | ({_FIRST: first} if first else {})
+        return written | first
 
     def _note(self, table: str, rows: DataFrame) -> None:
         complete = rows if GONE in rows.columns else rows.withColumn(GONE, F.lit(False))
+        self._schemas[table] = complete.schema
         complete.write.mode("overwrite").parquet(f"{self._root}/{table}")
 
     def _read(self, table: str) -> DataFrame:
-        rows = self._store.spark.read.parquet(f"{self._root}/{table}")
+        known = self._schemas.get(table)  # else, of what an earlier ingest wrote, the files tell
+        reader = self._store.spark.read if known is None else self._store.spark.read.schema(known)
+        rows = reader.parquet(f"{self._root}/{table}")
         return rows.withColumn("finished_at", F.lit(now())) if table == _LAST else rows
 
-    def _write(self, tables: Sequence[str], again: bool) -> dict[str, Written]:
+    def _write(self, tables: Sequence[str], again: bool) -> dict[str, int]:
         """The batches' own rows come last, and so make them done."""
 
-        def change(table: str) -> Written:
+        def change(table: str) -> int:
             return self._store.change(table, self._read(table), again)
 
         others = [table for table in tables if table != _LAST]

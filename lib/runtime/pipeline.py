@@ -158,7 +158,7 @@ class Pipeline:
         unread = ("events_quarantine", "data_quality")
         wanted = [t.name for t in TABLES if not t.published and t.writing != "log" and t.name not in unread]
         pinned = [name for name in wanted if self.store.exists(name)]
-        return {name: self.store.version(name) for name in pinned}
+        return dict(zip(pinned, side_by_side(self.spark, self.store.version, pinned), strict=True))
 
     def _default_as_of(self, versions: Mapping[str, int]) -> date:
         """The day after the last event; without any, the day of the last ingest."""

@@ -26,6 +26,8 @@ PREFERRED = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes a MERGE on a tiny table take 19 s
     "spark.ui.showConsoleProgress": "false",
+    # else each call that builds a column asks the JVM half a dozen things, so that an error could name the line of Python it came from
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # FPGrowth sends prefix trees as deep as the longest basket through a shuffle: Java's serialiser overflows the usual stack of
     # 1 MB at some 400 items, Kryo at some 800. spark-submit.sh gives the driver's JVM the same.
     "spark.serializer": "org.apache.spark.serializer.KryoSerializer",

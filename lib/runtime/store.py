@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from delta.tables import DeltaTable
@@ -16,14 +15,6 @@ from lib.tables import Table, contract
 from lib.tables.contract import GONE, quote
 
 
-@dataclass(frozen=True)
-class Written:
-    """What a write left in the table."""
-
-    rows: int
-    version: int
-
-
 class Store:
     """The tables under `root`."""
 
@@ -31,6 +22,7 @@ class Store:
         self.spark = spark
         self.root = root.rstrip("/")
         self._ready: set[str] = set()
+        self._counted: dict[tuple[str, int | str], int] = {}
 
     def path(self, name: str) -> str:
         """Where the table is."""
@@ -68,6 +60,13 @@ class Store:
         rows = self.read(name).where(F.col("refresh_id") == refresh_id)
         return rows.select(contract(name).column_names)
 
+    def count(self, name: str, at: int | str) -> int:
+        """Rows of a table at a Delta version or of a refresh. Counted once: the one never changes, the other only by write_refresh."""
+        if (name, at) not in self._counted:
+            rows = self.read(name, at) if isinstance(at, int) else self.read_refresh(name, at)
+            self._counted[name, at] = rows.count()
+        return self._counted[name, at]
+
     def create(self, table: Table) -> None:
         """Make the table as its contract says; columns that an older one lacks are added."""
         if table.name in self._ready:
@@ -78,29 +77,32 @@ class Store:
             self._add_missing_columns(table)
         self._ready.add(table.name)
 
-    def write_refresh(self, name: str, df: DataFrame, refresh_id: str, as_of: str) -> Written:
-        """Put a refresh's rows into its own partition, in place of what an earlier attempt left there."""
+    def write_refresh(self, name: str, df: DataFrame, refresh_id: str, as_of: str) -> int:
+        """Put a refresh's rows into its own partition, in place of what an earlier attempt left there. Returns their number."""
         table = contract(name)
         stamped = conform(df, table).select(
             F.lit(refresh_id).alias("refresh_id"), F.lit(as_of).cast("date").alias("as_of"), *table.column_names
         )
-        return self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
+        rows = self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
+        self._counted[name, refresh_id] = rows
+        return rows
 
-    def change(self, name: str, df: DataFrame, again: bool = False) -> Written:
+    def change(self, name: str, df: DataFrame, again: bool = False) -> int:
         """Take out the rows that GONE ones name and put the others in, in one commit; none where there is nothing to do.
 
-        `again`: it may have been done before, so what it puts in is taken out first.
+        `again`: it may have been done before, so what it puts in is taken out first. Returns the number of rows put in.
         """
         table = contract(name)
         self.create(table)
         put = conform(df.where(f"NOT {GONE}").drop(GONE), table)
-        gone = df.where(GONE).select(*table.found_by)
-        gone = gone.unionByName(put.select(*table.found_by)) if again else gone
-        if not gone.isEmpty():
-            self._merge(table, put, gone.distinct())
-        elif not put.isEmpty():
+        going = df.where(GONE).select(*table.found_by)
+        counted = {row[GONE]: int(row["count"]) for row in df.groupBy(GONE).count().collect()}  # two rows at most
+        come, go = counted.get(False, 0), counted.get(True, 0)
+        if go or (again and come):
+            self._merge(table, put, (going.unionByName(put.select(*table.found_by)) if again else going).distinct())
+        elif come:
             put.sortWithinPartitions(*table.found_by).write.format("delta").mode("append").save(self.path(name))
-        return Written(put.count(), self.version(name))
+        return come
 
     def _merge(self, table: Table, put: DataFrame, gone: DataFrame) -> None:
         rows = put.withColumn(GONE, F.lit(False)).unionByName(
@@ -139,17 +141,16 @@ class Store:
 
     def drop_refreshes(self, name: str, kept: Sequence[str]) -> None:
         """Remove the rows of every refresh but the kept ones: whole partitions, so only the log is written."""
-        held = self.spark.read.format("delta").load(self.path(name)).select("refresh_id").distinct()
-        if not held.where(~F.col("refresh_id").isin(list(kept))).isEmpty():
-            DeltaTable.forPath(self.spark, self.path(name)).delete(~F.col("refresh_id").isin(list(kept)))
+        dropped = ~F.col("refresh_id").isin(list(kept))
+        if not self.spark.read.format("delta").load(self.path(name)).where(dropped).isEmpty():
+            DeltaTable.forPath(self.spark, self.path(name)).delete(dropped)
 
-    def _replace(self, table: Table, df: DataFrame, condition: str) -> Written:
+    def _replace(self, table: Table, df: DataFrame, condition: str) -> int:
         self.create(table)
         keys = [column for column in table.key if column in df.columns]
         ordered = df.sortWithinPartitions(*keys) if keys else df
         ordered.write.format("delta").mode("overwrite").option("replaceWhere", condition).save(self.path(table.name))
-        commit = self._last_commit(table.name)
-        return Written(int(commit["operationMetrics"].get("numOutputRows", 0)), int(commit["version"]))
+        return int(self._last_commit(table.name)["operationMetrics"].get("numOutputRows", 0))
 
     def _last_commit(self, name: str) -> T.Row:
         return DeltaTable.forPath(self.spark, self.path(name)).history(1).select("version", "operationMetrics").head()  # type: ignore[return-value]

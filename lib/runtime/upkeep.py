@@ -17,7 +17,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.runtime.store import Store, Written, conform
+from lib.runtime.store import Store, conform
 from lib.tables import contract
 from lib.tables.contract import GONE
 
@@ -58,8 +58,8 @@ def changes(store: Store, since: Followed | None, until: Followed) -> DataFrame 
     return rows.select(contract(until.table).column_names)
 
 
-def write_kept(store: Store, name: str, df: DataFrame, until: Followed) -> Written:
-    """Write a kept table: replace the rows of the keys in `df` where it has the column GONE, else the whole table."""
+def write_kept(store: Store, name: str, df: DataFrame, until: Followed) -> int:
+    """Write a kept table: replace the rows of the keys in `df` where it has the column GONE, else the whole table. Returns its rows."""
     table = contract(name)
     store.create(table)
     with _saying(store.spark, until):
@@ -70,7 +70,7 @@ def write_kept(store: Store, name: str, df: DataFrame, until: Followed) -> Writt
             ranged = rows.repartitionByRange(table.when) if table.when else rows  # late days touch few files
             ordered = ranged.sortWithinPartitions(*([table.when] if table.when else []), *table.key)
             ordered.write.format("delta").mode("overwrite").save(store.path(name))
-    return Written(store.read(name).count(), store.version(name))
+    return store.read(name).count()
 
 
 def _merge(store: Store, name: str, df: DataFrame) -> None:

@@ -52,7 +52,7 @@ class Warehouse:
         stamped = events.withColumns(
             {"batch_id": F.lit(batch), "source": F.lit("simulated"), "content": F.xxhash64("event_id")}
         )
-        rows = self.store.change("events", stamped.withColumn(GONE, F.lit(False))).rows
+        rows = self.store.change("events", stamped.withColumn(GONE, F.lit(False)))
         if batch == "b0":
             for name in ("items", "customers"):
                 self.store.change(name, inputs[name].withColumn(GONE, F.lit(False)))

@@ -271,6 +271,26 @@ def test_the_exit_code_is_that_of_spark_submit(submit):
     assert submit("refresh", FAKE_EXIT="4").returncode == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "workers"),
+    [
+        ((), "2"),
+        (("-k", "rfm", "--durations=9"), "2"),
+        (("tests/unit",), "0"),
+        (("-x", "tests/unit/test_rfm.py::test_x[a b]"), "0"),
+        (("-n", "4"), "2"),
+    ],
+    ids=str,
+)
+def test_the_whole_suite_runs_in_two_processes_and_what_is_named_in_one(submit, tmp_path, words, workers):
+    python = tmp_path / "bin/python"
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    given = submit("test", *words, PYSPARK_PYTHON=str(python)).stdout.splitlines()
+    ours = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert given == ["-m", "pytest", *ours, *words], "an option given after ours takes its place"
+
+
 def test_an_old_java_is_named_with_the_remedy(submit, tmp_path):
     (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'java version \"1.8.0_1\"' >&2\n")
     refused = submit("refresh")
