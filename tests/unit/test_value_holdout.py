@@ -152,8 +152,9 @@ def test_models_beat_as_many_as_before_on_customers_who_behave_so(shop, lives, s
         assert (ours["customers"], ours["actual"]) == (len(alike), alike.sum())
         assert ours["predicted"] == pytest.approx(ours["actual"], abs=3 * alike.std() * len(alike) ** 0.5)
     (said,) = notes
-    assert said.startswith("value: held-out last 182 days, 2,000 customers: BG/NBD's mean error of purchases 0.")
     ours, theirs = found["purchases", "bg_nbd"], before
+    errors = f"{ours['mean_absolute_error']:.2f} against {theirs['mean_absolute_error']:.2f} of as many as before"
+    assert said.startswith(f"value: held-out last 182 days, 2,000 customers: BG/NBD's mean error of purchases {errors}")
     assert f"total predicted / actual {ours['total_ratio']:.2f} against {theirs['total_ratio']:.2f}" in said
 
 
