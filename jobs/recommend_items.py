@@ -1,9 +1,10 @@
 """Offer every customer the items they are most likely to want.
 
-In: events, items, customers, customer_identities. Out: recommendations.
+In: events, items, customers, customer_identities, matched_returns. Out: recommendations.
 """
 
 from lib.events.identities import canonical_customers, with_canonical
+from lib.events.returns import with_units_kept
 from lib.recommend.recommendations import recommend
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -12,7 +13,7 @@ from lib.settings import Settings
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     identities = inputs["customer_identities"]
     customers = canonical_customers(inputs["customers"], identities)
-    events = with_canonical(inputs["events"], identities)
+    events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
     offered = recommend(customers, events, inputs["items"], run.as_of, settings, run.stage, run.note)
     return {"recommendations": offered}
 
@@ -20,7 +21,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 JOB = Job(
     name="recommend_items",
     doc=__doc__,
-    reads=("events", "items", "customers", "customer_identities"),
+    reads=("events", "items", "customers", "customer_identities", "matched_returns"),
     writes=("recommendations",),
     settings=("recommend", "als", "items"),
     transform=transform,

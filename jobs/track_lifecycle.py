@@ -1,11 +1,12 @@
 """Say where each customer stands in their life cycle, and what they are worth.
 
-In: customer_days, customer_totals, customer_identities, customers. Out: customer_lifecycle, lifecycle_transitions, value_parameters.
-Previous stages and transitions come from the release before.
+In: customer_days, customer_totals, customer_identities, customers. Out: customer_lifecycle, lifecycle_transitions, value_parameters,
+value_quality. Previous stages and transitions come from the release before.
 """
 
 from lib.events.identities import canonical_customers
 from lib.features import lifecycle, persons, value
+from lib.features.value_holdout import check_forecasts
 from lib.methods.frames import arrange, present_or_all
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -27,12 +28,14 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     spend = value.fit_spend(rhythms, settings.value, partitions)
     run.note(value.describe(counts, spend, settings.value))
     worth = value.score_value(rhythms, counts, spend, settings.value)
+    quality = check_forecasts(rhythms, settings.value, partitions, run.as_of, run.stage, run.note)
     before = run.base("customer_lifecycle")
     now = run.stage(lifecycle.with_previous(staged, before).join(worth, on="customer_id", how="left"), "lifecycle")
     return {
         "customer_lifecycle": now,
         "lifecycle_transitions": lifecycle.count_transitions(now, before, run.base_as_of, run.as_of),
         "value_parameters": value.parameter_rows(run.spark, counts, spend),
+        "value_quality": quality,
     }
 
 
@@ -41,7 +44,7 @@ JOB = Job(
     doc=__doc__,
     reads=("customer_days", "customer_totals", "customer_identities", "customers"),
     reads_base=("customer_lifecycle",),
-    writes=("customer_lifecycle", "lifecycle_transitions", "value_parameters"),
+    writes=("customer_lifecycle", "lifecycle_transitions", "value_parameters", "value_quality"),
     settings=("features", "lifecycle", "value"),
     transform=transform,
 )

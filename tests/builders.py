@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.events.orders import with_baskets
@@ -80,6 +81,11 @@ class Build:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"
         return filled | row
+
+
+def all_kept(events: DataFrame) -> DataFrame:
+    """The events with `kept`, as where nothing was returned."""
+    return events.withColumn("kept", F.lit(1.0))
 
 
 def measure_events(events: DataFrame, **context: Any) -> DataFrame:

@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.events.currency import has_price, is_known
+from lib.events.currency import NO_RATE, has_price, is_known
 from lib.events.mapping import CLOCK, REASONS, complaint, lenient
 from lib.events.values import is_id
 from lib.settings import SettingsError, Source
@@ -170,7 +170,7 @@ def _money(given: Sequence[str], currency: Currency) -> Iterator[Found]:
     yield "unknown:currency", ~known
     yield "missing:currency", has_price() & F.col("currency").isNull()
     if currency.base:
-        yield "no_rate:currency", has_price() & known & (F.col("currency") != currency.base)
+        yield NO_RATE, has_price() & known & (F.col("currency") != currency.base)
 
 
 def _identity() -> Iterator[Found]:

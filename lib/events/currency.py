@@ -1,10 +1,13 @@
 """Money in one currency: prices and amounts are converted to the base by the rate of the event's day (UTC).
 
 A rate says what one unit is worth in the base, from its day on until the next one of its currency, or until it is older than
-`currency.max_rate_age_days`. Without a base money stays as it comes.
+`currency.max_rate_age_days`. Without a base money stays as it comes. What is stored keeps the rate it was converted by: where rates that
+come later would have converted it otherwise, an ingest says so, and another `currency.edition` reads the sources anew.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -24,6 +27,9 @@ _CODES = """
 """
 ISO_4217 = frozenset(_CODES.split())
 """Currency codes in use in 2024, and those withdrawn in the years before that older events may have (HRK, CUC, SLL, ANG)."""
+
+NO_RATE = "no_rate:currency"
+"""The reason of a price that no rate converts."""
 
 CONVERTED = ("currency", "unit_price", "amount")
 """Columns of events that conversion changes; `original_<column>` keeps what was there."""
@@ -66,6 +72,36 @@ def in_base_currency(events: DataFrame, rates: DataFrame, source: Source, curren
         converted = {name: F.when(changed, value).otherwise(F.col(name)) for name, value in values.items()}
         original = {f"original_{name}": F.when(changed, F.col(name)) for name in CONVERTED}
         return priced.withColumns(converted | original).drop("_currency", "_day", "_rate")
+
+
+def tell_changed_rates(
+    before: DataFrame,
+    after: DataFrame,
+    standing: tuple[DataFrame, DataFrame],
+    currency: Currency,
+    note: Callable[[str], None],
+) -> None:
+    """Say how many stored events another rate holds for now, and how many rows were set aside that may have one by now.
+
+    before, after: rows of currency_rates. standing: the stored rows of events and events_quarantine. A number or two come to the driver.
+    Cost: a scan of few columns of the events since the first day with another rate; none where no day has one.
+    """
+    old, new = (_daily_rates(rates, currency.max_rate_age_days) for rates in (before, after))
+    both = old.withColumnRenamed("_rate", "_old").join(new, on=["_currency", "_day"], how="full")
+    changed = both.where(~F.col("_old").eqNullSafe(F.col("_rate"))).select("_currency", "_day")
+    first = changed.agg(F.min("_day").alias("day")).head()
+    if first is None or first["day"] is None:
+        return
+    events, quarantined = standing
+    stored = events.where(F.col("original_currency").isNotNull() & (F.col("event_time") >= F.lit(first["day"])))
+    of_day = (F.col("original_currency") == F.col("_currency")) & (F.to_date("event_time") == F.col("_day"))
+    converted = stored.join(F.broadcast(changed), on=of_day, how="left_semi").count()
+    lacking = quarantined.where(F.array_contains("reasons", NO_RATE)).count()
+    if converted or lacking:
+        note(
+            f"currency: rates from {first['day']} on are new or corrected: {converted:,} stored events were converted by others, "
+            f"{lacking:,} rows set aside as {NO_RATE} may have one now; raise currency.edition to read all sources anew"
+        )
 
 
 def _daily_rates(rates: DataFrame, max_age_days: int) -> DataFrame:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from lib.events.batches import Batch, batch_rows, counts_of, tell_late
 from lib.events.checks import broken_rules
-from lib.events.currency import in_base_currency
+from lib.events.currency import in_base_currency, tell_changed_rates
 from lib.events.intake import (
     HELD,
     NEW,
@@ -97,7 +97,11 @@ def ingest(
     standing = warehouse.standing()
     mapped = dict(_map(batches, list(RECORDS), rules, None))
     fresh = _fresh_records(batches, mapped, standing, stage)
-    mapped |= dict(_map(batches, ["events"], rules, _rates(standing, fresh)))
+    rates = _rates(standing, fresh)
+    if rules.currency.base and batches[0].number > 1 and (warehouse.anew or "currency_rates" in fresh):
+        stored = standing["events"], standing["events_quarantine"]
+        tell_changed_rates(tables["currency_rates"], rates, stored, rules.currency, note)
+    mapped |= dict(_map(batches, ["events"], rules, rates))
     judged = judge_batches(batches, mapped, standing, rules.checks, stage)
     new_rows = [rows.where(F.col(ORIGIN) == NEW) for rows in judged]
     asked = (rules.checks, rules.currency, rules.ingested_at, note)

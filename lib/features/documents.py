@@ -70,7 +70,7 @@ def count_items(events: DataFrame, goods: DataFrame, settings: Recommend) -> Dat
     """One row per customer and item of goods: customer_id, item_id, count double > 0.
 
     An event counts its type's weight over the largest weight among the types that are there, so that the clearest sign of interest the data
-    hold is one word. What sums to 0 or less, such as what was given back where returns weigh against purchases, is left out.
+    hold is one word, times the share of its units that was `kept`. What sums to 0 or less, such as what was given back, is left out.
     """
     own = events.where("customer_id IS NOT NULL AND item_id IS NOT NULL").join(goods, on="item_id", how="left_semi")
     types = [row["event_type"] for row in own.select("event_type").distinct().collect()]  # few values
@@ -80,7 +80,7 @@ def count_items(events: DataFrame, goods: DataFrame, settings: Recommend) -> Dat
         return own.select("customer_id", "item_id", F.lit(0.0).alias("count")).limit(0)
     pairs = [F.lit(part) for name, weight in weights.items() for part in (name, weight / largest)]
     # rounded: a sum of doubles depends on its order, and what is taken back has to come to 0
-    count = F.round(F.sum(F.create_map(*pairs)[F.col("event_type")]), 6)
+    count = F.round(F.sum(F.create_map(*pairs)[F.col("event_type")] * F.col("kept")), 6)
     return own.groupBy("customer_id", "item_id").agg(count.alias("count")).where("count > 0")
 
 

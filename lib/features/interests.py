@@ -37,7 +37,10 @@ class TopicItem:
 def find_interests(
     events: DataFrame, items: DataFrame, settings: Settings, stage: Stage, note: Note
 ) -> tuple[DataFrame, DataFrame]:
-    """Rows of interest_topics and customer_interests, for every customer with an item; none below two such customers or items."""
+    """Rows of interest_topics and customer_interests, for every customer with an item; none below two such customers or items.
+
+    `events` have `kept`: the share of their units that was not returned.
+    """
     wanted = settings.interests
     goods = items.where(settings.items.is_goods).select("item_id")
     corpus = build_corpus(events, goods, settings.recommend, wanted.max_items, stage, note)

@@ -19,37 +19,49 @@ from lib.settings.customers import Lifecycle
 from lib.tables import contract
 from lib.tables.days import MONEY
 
+SALES = f"array<struct<day:date,amount:{MONEY}>>"
+
 
 def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[str], as_of: date) -> DataFrame:
     """One row per customer known before the as-of date: how often and when they bought, by days with an order.
 
-    customer_id, known_since date, days array<date> in order, gaps array<int> between them, repeats bigint, first_day, last_day,
-    last_days int (first to last), age_days int (first to as-of), mean_value double (of repeat purchase days), own_gap double
-    (median of gaps; null where there is none). `known`: customer_id and types as customer_days holds them, merged by customer.
+    customer_id, known_since date, and what `measure_rhythms` gives. `known`: customer_id and types as customer_days holds them, merged
+    by customer.
     """
-    orders = of_types(order_types)
-    rhythm = known.select(
-        "customer_id",
-        order_days(orders).alias("days"),
-        F.flatten(orders["days"]).alias("sales"),
-        first_seen().alias("first_seen"),
+    sales = F.flatten(of_types(order_types)["days"])
+    bought = known.select(
+        "customer_id", order_days(sales).alias("days"), sales.alias("sales"), first_seen().alias("seen")
     )
+    joined = signed_up(customers, as_of).join(bought, on="customer_id", how="full")
+    return measure_rhythms(joined.withColumn("known_since", F.least("signup_day", "seen")), ["known_since"], as_of)
+
+
+def rhythms_before(rhythms: DataFrame, day: date) -> DataFrame:
+    """The rhythms as they were on an earlier day, of those who had bought by then: without another look at the events."""
+    held = rhythms.select("customer_id", F.filter("sales", lambda sale: sale["day"] < F.lit(day)).alias("sales"))
+    bought = held.where(F.size("sales") > 0)
+    return measure_rhythms(bought.withColumn("days", order_days(F.col("sales"))), [], day)
+
+
+def measure_rhythms(bought: DataFrame, also: Sequence[str], as_of: date) -> DataFrame:
+    """customer_id, the columns of `also`, and the rhythm of `days` and `sales`, both empty or null where nothing was bought.
+
+    sales array<struct<day, amount>> (a day may come twice), days array<date> in order, gaps array<int> between them, repeats bigint,
+    first_day, last_day, last_days int (first to last), age_days int (first to as-of), mean_value double (of repeat purchase days), own_gap
+    double (median of gaps; null where there is none).
+    """
     of_first = F.filter("sales", lambda sale: sale["day"] == F.try_element_at("days", F.lit(1)))
-    rhythm = rhythm.select(
-        "customer_id", "days", "first_seen",
-        add_up(F.col("sales.amount"), MONEY).alias("amount"), add_up(of_first["amount"], MONEY).alias("first_amount"),
-    )  # fmt: skip
-    joined = signed_up(customers, as_of).join(rhythm, on="customer_id", how="full")
     count = F.coalesce(F.size("days"), F.lit(0))
     repeats = F.greatest(count - 1, F.lit(0))
     first, last = F.try_element_at("days", F.lit(1)), F.try_element_at("days", F.lit(-1))
     gaps = F.transform(
         F.sequence(F.lit(1), repeats), lambda i: F.date_diff(F.element_at("days", i + 1), F.element_at("days", i))
     )
-    repeat_value = (F.col("amount") - F.col("first_amount")).cast("double")
-    return joined.select(
+    repeat_value = (add_up(F.col("sales.amount"), MONEY) - add_up(of_first["amount"], MONEY)).cast("double")
+    return bought.select(
         "customer_id",
-        F.least("signup_day", "first_seen").alias("known_since"),
+        *also,
+        F.coalesce("sales", F.array().cast(SALES)).alias("sales"),
         F.coalesce("days", F.array().cast("array<date>")).alias("days"),
         F.when(repeats > 0, gaps).otherwise(F.array().cast("array<int>")).alias("gaps"),
         repeats.cast("bigint").alias("repeats"),

@@ -66,9 +66,9 @@ def first_seen() -> Column:
     return F.array_min(F.transform("types", lambda entry: F.array_min(entry["days"])["day"]))
 
 
-def order_days(types: Column) -> Column:
-    """The different days of some of the `types` of a customer, in order; empty where none is known."""
-    return F.array_sort(F.array_distinct(F.transform(F.flatten(types["days"]), lambda entry: entry["day"])))
+def order_days(sales: Column) -> Column:
+    """The different days of `sales`, the days of some types in one array, in order; empty where none is known."""
+    return F.array_sort(F.array_distinct(F.transform(sales, lambda sale: sale["day"])))
 
 
 def of_types(wanted: Sequence[str]) -> Column:
@@ -84,7 +84,7 @@ def add_up(values: Column, kind: str) -> Column:
 
 def _sums(order_types: Sequence[str], return_types: Sequence[str]) -> list[Column]:
     orders, returns = of_types(order_types), of_types(return_types)
-    days = order_days(orders)
+    days = order_days(F.flatten(orders["days"]))
     items = F.array_distinct(F.flatten(orders["items"]))
     return [
         add_up(F.col("types.events"), "bigint").alias("events"),

@@ -114,8 +114,12 @@ def _odds_of_having_left(m: BgNbd, x: Floats, t: Floats, age: Floats) -> Floats:
 
 
 def expected_value(m: GammaGamma, x: Floats, mean: Floats) -> Floats:
-    """E[mean value | x, m] = p(γ + x·m)/(p·x + q - 1): between the customer's own mean and the crowd's. Needs q > 1 where x = 0."""
-    return m.p * (m.gamma + x * mean) / (m.p * x + m.q - 1.0)
+    """E[mean value | x, m] = p(γ + x·m)/(p·x + q - 1): between the customer's own mean and the crowd's.
+
+    NaN where it is infinite: where p·x + q is no more than 1.
+    """
+    weight = m.p * x + m.q - 1.0
+    return m.p * (m.gamma + x * mean) / np.where(weight > 0, weight, np.nan)
 
 
 def fit_counts(rhythms: DataFrame, settings: Value, partitions: int) -> Estimate | None:

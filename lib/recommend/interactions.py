@@ -13,8 +13,9 @@ from lib.settings.sections import Recommend
 def weigh_interactions(events: DataFrame, goods: DataFrame, settings: Recommend) -> DataFrame:
     """One row per customer and item of goods: customer_id, item_id, strength double > 0.
 
-    strength = the sum over events of the type's weight, times the rating where there is one. What sums to 0 or less is left out: MLlib's
-    implicit ALS takes no dislike and can end in a singular matrix for it.
+    strength = the sum over events of the type's weight, times the share of the units that was kept, times the rating where there is one.
+    What sums to 0 or less is left out: MLlib's implicit ALS takes no dislike and can end in a singular matrix for it. `events` have
+    `kept`, from 0 to 1.
     """
     known = events.where("customer_id IS NOT NULL AND item_id IS NOT NULL").join(goods, on="item_id", how="left_semi")
     weight = taste_weight(settings) * F.coalesce("rating", F.lit(1.0))
@@ -23,11 +24,11 @@ def weigh_interactions(events: DataFrame, goods: DataFrame, settings: Recommend)
 
 
 def taste_weight(settings: Recommend) -> Column:
-    """How much one event of its type says about taste."""
+    """How much one event says about taste: the weight of its type, times the share of its units that was `kept`."""
     if not settings.weights:
-        return F.lit(settings.other_weight)
+        return F.lit(settings.other_weight) * F.col("kept")
     weights = F.create_map(*(F.lit(part) for pair in sorted(settings.weights.items()) for part in pair))
-    return F.coalesce(F.try_element_at(weights, F.col("event_type")), F.lit(settings.other_weight))
+    return F.coalesce(F.try_element_at(weights, F.col("event_type")), F.lit(settings.other_weight)) * F.col("kept")
 
 
 def bought_items(events: DataFrame, types: Sequence[str]) -> DataFrame:

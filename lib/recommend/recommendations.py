@@ -25,7 +25,7 @@ REASONS = "array<struct<kind:string,item_id:string,rule:string,weight:double,tex
 def recommend(
     customers: DataFrame, events: DataFrame, items: DataFrame, as_of: date, settings: Settings, stage: Stage, note: Note
 ) -> DataFrame:
-    """Rows of recommendations for every customer."""
+    """Rows of recommendations for every customer. `events` have `kept`: the share of their units that was not returned."""
     wanted = settings.recommend
     goods = items.where(settings.items.is_goods).select("item_id")
     eligible = eligible_items(items, settings.items.is_goods, as_of)

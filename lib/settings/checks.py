@@ -137,3 +137,5 @@ class Currency(Section):
     """Codes beside those of ISO 4217, such as points."""
     max_rate_age_days: Count
     """Days for which a rate holds unless a newer one replaces it."""
+    edition: Count
+    """Another number reads every source anew, and converts all of its money by the rates as they are."""

@@ -45,6 +45,8 @@ class Value(Section):
     """Least customers with a repeat purchase that a model is fitted to."""
     fit_rows: Count
     """Different customers up to which the likelihood is summed on the driver; above, on the executors."""
+    holdout_days: Annotated[int, Field(ge=0)]
+    """Last days that a second fit does not see, and its forecasts are held against, in value_quality; 0: no such check."""
 
 
 class Context(Section):

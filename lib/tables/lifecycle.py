@@ -62,4 +62,35 @@ VALUE_PARAMETERS = Table(
     retention=KEPT,
 )
 
-TABLES = (CUSTOMER_LIFECYCLE, LIFECYCLE_TRANSITIONS, VALUE_PARAMETERS)
+VALUE_QUALITY = Table(
+    name="value_quality",
+    grain="One forecast of the held-out days, of the customers with so many repeat purchases before them.",
+    columns=(
+        Column("measure", "string", "purchases (days with an order) or spend (their amounts, gross).", required=True),
+        Column(
+            "model",
+            "string",
+            "bg_nbd; gamma_gamma: BG/NBD's purchases at its values; as_before: as in as many days before; past_rate: repeat "
+            "purchases per day since the first.",
+            required=True,
+        ),
+        Column("repeats", "string", "Repeat purchases before the held-out days: 0 to 9, 10+, or all.", required=True),
+        Column("customers", "bigint", "Who bought before the held-out days and has a forecast.", required=True),
+        Column("predicted", "double", "Sum of the forecasts.", required=True),
+        Column("actual", "double", "Sum of what came.", required=True),
+        Column("total_ratio", "double", "predicted / actual; null: nothing came."),
+        Column("mean_absolute_error", "double", "Mean distance of forecast and truth per customer.", required=True),
+        Column("first_day", "date", "First held-out day; the last is the day before as_of.", required=True),
+    ),
+    key=("measure", "model", "repeats"),
+    subject=None,
+    retention=KEPT,
+    checks={
+        "known_measure": "measure IN ('purchases', 'spend')",
+        "predicted_a_number": not_negative("predicted"),
+        "actual_a_number": not_negative("actual"),
+        "error_a_number": not_negative("mean_absolute_error"),
+    },
+)
+
+TABLES = (CUSTOMER_LIFECYCLE, LIFECYCLE_TRANSITIONS, VALUE_PARAMETERS, VALUE_QUALITY)

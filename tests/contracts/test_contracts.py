@@ -35,6 +35,7 @@ MEANINGFUL = {
     "events_quarantine": {"reasons": ["missing:item_id"]},
     "ingest_batches": CLOSING,
     "segment_profiles": {"means": {"frequency": 2.5, "monetary": 0.1}},
+    "value_quality": {"measure": "spend"},
 }
 """What a default row does not say."""
 
@@ -86,6 +87,10 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ],
     ("customer_lifecycle", "lifetime_value_a_number"): [{"lifetime_value": NAN}, {"lifetime_value": INFINITY}],
     ("lifecycle_transitions", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],
+    ("value_quality", "known_measure"): [{"measure": "visits"}],
+    ("value_quality", "predicted_a_number"): [{"predicted": NAN}, {"predicted": -0.1}],
+    ("value_quality", "actual_a_number"): [{"actual": NAN}, {"actual": -0.1}],
+    ("value_quality", "error_a_number"): [{"mean_absolute_error": NAN}, {"mean_absolute_error": INFINITY}],
     ("customer_context", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],
     ("customer_context", "lift_a_number"): [{"lift": NAN}, {"lift": -0.1}, {"lift": INFINITY}],
     ("best_contact", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],

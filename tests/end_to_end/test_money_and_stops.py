@@ -64,7 +64,7 @@ def test_an_ingest_that_stops_stores_nothing(shop, no_release, toml, said):
     assert not [table for table in ("events", "data_quality", "ingest_batches") if shop.store.exists(table)]
 
 
-def test_money_ends_in_one_currency_and_corrected_rates_make_no_conflicts(shop):
+def test_money_ends_in_one_currency_and_corrected_rates_make_no_conflicts(shop, capsys):
     shop.write("sales.csv", SALES)
     shop.write("rates.csv", RATES)
     ingest(shop, SHOP + BANK)
@@ -85,8 +85,20 @@ def test_money_ends_in_one_currency_and_corrected_rates_make_no_conflicts(shop):
     shop.write("sales.csv", SALES + "4,2024-01-02 11:00,eve,tea,10,EUR\n")
     shop.write("rates.csv", RATES.replace("1.25", "2"))
     ingest(shop, SHOP + BANK)
+    assert "1 stored events were converted by others, 1 rows set aside as no_rate:currency" in capsys.readouterr().out
     assert charged(shop) == [
         ("1", ten, "GBP", None, None), ("2", eight, "GBP", ten, "EUR"), ("4", Decimal("5.0000"), "GBP", ten, "EUR"),
     ]  # fmt: skip
     newest = shop.store.read("data_quality").where("source = 'shop' AND check = 'duplicate:row' AND rows = 3").collect()
     assert [row["usual"] for row in newest] == [0.0]
+
+    # by the rates as they are, where another edition reads all anew; the franc has its rate by now
+    shop.write("rates.csv", RATES.replace("1.25", "2").replace("CHF,2024-01-01,-2", "CHF,2024-01-01,4"))
+    again = BANK.replace('base = "GBP"', 'base = "GBP"\nedition = 2')
+    ingest(shop, SHOP + again)
+    five = Decimal("5.0000")
+    assert charged(shop) == [
+        ("1", ten, "GBP", None, None), ("2", five, "GBP", ten, "EUR"), ("3", Decimal("2.5000"), "GBP", ten, "CHF"),
+        ("4", five, "GBP", ten, "EUR"),
+    ]  # fmt: skip
+    assert shop.store.read("events_quarantine").where("source = 'shop'").isEmpty()

@@ -18,7 +18,7 @@ from lib.runtime.console import say
 from lib.settings import load
 from lib.simulation import world
 from lib.simulation.shop import simulate, simulate_inputs
-from tests.builders import measure_events
+from tests.builders import all_kept, measure_events
 
 PEOPLE, DAYS = 500, 730
 AS_OF = date(2023, 1, 1) + timedelta(days=DAYS)
@@ -165,7 +165,7 @@ def test_topics_are_those_planted(shop, settings, stage):
     made, inputs = shop
     fast = settings.interests.model_copy(update={"topics": [len(world.TOPICS)], "iterations": 40})
     told = settings.model_copy(update={"interests": fast})
-    topics, _ = find_interests(inputs["events"], inputs["items"], told, stage, lambda _: None)
+    topics, _ = find_interests(all_kept(inputs["events"]), inputs["items"], told, stage, lambda _: None)
     planted = {row["item_id"]: row["topic"] for row in made.truth_items.collect()}
     found = defaultdict(Counter)
     for row in topics.collect():

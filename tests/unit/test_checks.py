@@ -18,7 +18,7 @@ from lib.settings.checks import FAMILIES, Currency, RuleCheck
 from lib.tables import contract
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-POUNDS = Currency(base="GBP", codes=["BTC"], max_rate_age_days=30)
+POUNDS = Currency(base="GBP", codes=["BTC"], max_rate_age_days=30, edition=1)
 
 SOURCE = Source.model_validate(
     {

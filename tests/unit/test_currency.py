@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 from pyspark.sql import functions as F
 
-from lib.events.currency import CONVERTED, as_charged, in_base_currency
+from lib.events.currency import CONVERTED, NO_RATE, as_charged, in_base_currency, tell_changed_rates
 from lib.settings import Source
 from lib.settings.checks import Currency
 
-POUNDS = Currency(base="GBP", codes=[], max_rate_age_days=30)
+POUNDS = Currency(base="GBP", codes=[], max_rate_age_days=30, edition=1)
 MAPPED = Source.model_validate({"path": "x", "events": {"item_id": "i", "unit_price": "p", "currency": "c"}})
 UNMAPPED = Source.model_validate({"path": "x", "events": {"item_id": "i", "unit_price": "p"}})
 ORIGINALS = [f"original_{name}" for name in CONVERTED]
@@ -107,3 +107,31 @@ def test_the_content_of_an_event_does_not_depend_on_the_rates(build, rates):
         == sorted(given.select("event_id", *CONVERTED).collect())
     )
     assert money(now) != money(later)
+
+
+def test_what_was_converted_by_a_rate_that_is_another_now_is_counted(build, rates):
+    days = [("EUR", 1), ("EUR", 12), ("EUR", 19), ("EUR", 20), ("USD", 20), (None, 20)]
+    events = build(
+        "events",
+        *({"event_time": datetime(2024, 1, d, 23, 59, tzinfo=UTC), "original_currency": code} for code, d in days),
+    )
+    aside = build("events_quarantine", {"reasons": [NO_RATE]}, {"reasons": ["future:event_time"]})
+
+    def told(after, events=events):
+        notes = []
+        tell_changed_rates(rates, after, (events, aside), POUNDS, notes.append)
+        return notes
+
+    assert told(rates.withColumn("valid_from", F.col("valid_from"))) == []
+    later = build("currency_rates", {"currency": "EUR", "valid_from": date(2024, 1, 20), "rate": Decimal("0.9")})
+    # the same rate once more changes no day but those that the last one no longer reached
+    assert "rates from 2024-02-09 on are new or corrected: 0 stored events" in told(rates.unionByName(later))[0]
+    corrected = rates.withColumn(
+        "rate", F.when(F.col("rate") == 0.9, F.lit(1)).otherwise(F.col("rate")).cast("decimal(19,10)")
+    )
+    assert told(corrected) == [
+        "currency: rates from 2024-01-10 on are new or corrected: 3 stored events were converted by others, 1 rows set aside as "
+        "no_rate:currency may have one now; raise currency.edition to read all sources anew"
+    ]
+    inserted = build("currency_rates", {"currency": "EUR", "valid_from": date(2024, 1, 19), "rate": Decimal("2")})
+    assert "from 2024-01-19 on are new or corrected: 2 stored events" in told(rates.unionByName(inserted))[0]

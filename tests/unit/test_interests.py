@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from lib.features.documents import as_vectors, build_corpus, count_items
 from lib.features.interests import find_interests
@@ -11,6 +12,7 @@ from lib.features.topics import choose_topics, mix_topics, most_relevant, perple
 from lib.methods.frames import hash_share
 from lib.runtime.store import conform
 from lib.tables import contract
+from tests.builders import all_kept
 
 TOPICS, ITEMS, CUSTOMERS = 3, 8, 90
 
@@ -38,7 +40,9 @@ def shop(build):
         for t in range(TOPICS)
         for i in range(ITEMS)
     ]
-    return build("events", *events), build("items", *items, {"item_id": "bag", "title": "Bag"}, {"item_id": "POST"})
+    return all_kept(build("events", *events)), build(
+        "items", *items, {"item_id": "bag", "title": "Bag"}, {"item_id": "POST"}
+    )
 
 
 def test_planted_topics_are_found_named_and_given_to_their_customers(shop, quick, stage):
@@ -89,16 +93,20 @@ def test_counts_are_weights_over_the_clearest_sign_and_what_is_taken_back_is_gon
         ("a", "i", "like"), ("a", "i", "view"), ("a", "j", "wave"), ("a", "k", "like"), ("a", "k", "return"),
         *[("b", "i", "view")] * 5, ("b", "i", "return"), (None, "i", "like"), ("a", None, "like"), ("a", "POST", "like"),
     ]  # fmt: skip
-    events = build("events", *({"customer_id": c, "item_id": i, "event_type": t} for c, i, t in said))
+    events = all_kept(build("events", *({"customer_id": c, "item_id": i, "event_type": t} for c, i, t in said)))
     goods = build.frame("item_id string", ("i",), ("j",), ("k",))
     found = {(row["customer_id"], row["item_id"]): row["count"] for row in count_items(events, goods, wanted).collect()}
     assert found == {("a", "i"): 1.2, ("a", "j"): 0.4}
     assert count_items(events.where("event_type = 'return'"), goods, wanted).isEmpty()
+    partly = events.withColumn(
+        "kept", F.when((F.col("item_id") == "i") & (F.col("event_type") == "like"), 0.25).otherwise(1.0)
+    )
+    assert count_items(partly, goods, wanted).where("item_id = 'i'").head()["count"] == 0.25 + 0.2
 
 
 def test_the_vocabulary_is_the_items_of_most_customers_and_what_is_left_out_is_said(build, quick, stage):
     bought = [("a", "x"), ("b", "x"), ("a", "z"), ("b", "z"), *[("a", "y")] * 4, ("c", "y0")]
-    events = build("events", *({"customer_id": c, "item_id": i} for c, i in bought))
+    events = all_kept(build("events", *({"customer_id": c, "item_id": i} for c, i in bought)))
     goods = build.frame("item_id string", ("x",), ("y",), ("y0",), ("z",))
     notes = []
     corpus = build_corpus(events, goods, quick.recommend, 3, stage, notes.append)
@@ -156,7 +164,7 @@ def test_too_little_gives_no_topics_but_a_note(build, quick, stage):
         ([one, {**one, "customer_id": "d"}], "2 customers with 1"),
     ]:
         notes = []
-        found = find_interests(build("events", *events), items, quick, stage, notes.append)
+        found = find_interests(all_kept(build("events", *events)), items, quick, stage, notes.append)
         assert all(
             conform(rows, contract(name)).isEmpty()
             for name, rows in zip(("interest_topics", "customer_interests"), found, strict=True)

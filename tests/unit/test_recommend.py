@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from pyspark.sql import functions as F
 
 from lib.recommend.als import fit_als
 from lib.recommend.eligibility import eligible_items
-from lib.recommend.interactions import weigh_interactions
+from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.recommendations import recommend
-from tests.builders import AS_OF, MOMENT
+from tests.builders import AS_OF, MOMENT, all_kept
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def checkerboard(size=12):
 
 
 def as_events(build, pairs, **keys):
-    return build("events", *({"customer_id": c, "item_id": i, **keys} for c, i in pairs))
+    return all_kept(build("events", *({"customer_id": c, "item_id": i, **keys} for c, i in pairs)))
 
 
 def catalogue(build, ids):
@@ -126,11 +127,29 @@ def test_strength_is_weighted_and_never_below_or_at_nothing(build, small):
     )
     weights = {"purchase": 1.0, "view": 0.1, "rating": 1.0, "hate": -2.0}
     goods = build.frame("item_id string", ("i",), ("j",), ("k",))
-    rows = weigh_interactions(events, goods, small(weights=weights).recommend).collect()
+    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend).collect()
     assert {(r["customer_id"], r["item_id"]): round(r["strength"], 9) for r in rows} == {
         ("a", "i"): 1.1,
         ("a", "j"): 4.0,
     }
+
+
+def test_a_purchase_says_as_much_about_taste_as_was_kept_of_it(build, small):
+    events = build(
+        "events",
+        {"customer_id": "a", "item_id": "half", "quantity": 4.0},
+        {"customer_id": "a", "item_id": "back"},
+        {"customer_id": "a", "item_id": "again"},
+        {"customer_id": "a", "item_id": "again"},
+        {"customer_id": "a", "item_id": "disliked"},
+    ).withColumn("kept", F.expr("CASE event_id WHEN 'e0' THEN 0.5D WHEN 'e1' THEN 0D WHEN 'e2' THEN 0D ELSE 1D END"))
+    returned = all_kept(build("events", {"customer_id": "a", "item_id": "disliked", "event_type": "return"}))
+    goods = build.frame("item_id string", ("half",), ("back",), ("again",), ("disliked",))
+    for weight, more in ((0.0, {("disliked", 1.0)}), (-2.0, set())):
+        wanted = small(weights={"purchase": 1.0, "return": weight}).recommend
+        rows = weigh_interactions(events.unionByName(returned), goods, wanted).collect()
+        assert {(row["item_id"], row["strength"]) for row in rows} == {("half", 0.5), ("again", 1.0)} | more
+    assert events.where(taste_weight(small().recommend) > 0).count() == 3
 
 
 def test_popularity_counts_buyers_recent_ones_first(build):
@@ -175,5 +194,5 @@ def test_odd_ids_stay_themselves(build, small, stage):
 
 
 def test_without_a_single_event_there_is_nothing_to_offer(build, small, stage):
-    rows, _ = run(build, small, stage, [], customers=["a"], events=build("events"), items=build("items"))
+    rows, _ = run(build, small, stage, [], customers=["a"], events=all_kept(build("events")), items=build("items"))
     assert rows == []

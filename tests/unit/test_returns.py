@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from lib.events.returns import describe_returns, match_returns
+from lib.events.returns import describe_returns, match_returns, with_units_kept
 from lib.runtime.store import conform
 from lib.tables import contract
 
@@ -112,6 +112,28 @@ def test_returns_find_their_purchase(build, stage):
     assert describe_returns(matched) == (
         "20 returns: 14 undo a purchase, 3 of them only in part; 6 of an amount of 15.00 have none"
     )
+
+
+def test_of_a_purchase_is_kept_what_no_return_undoes(build):
+    bought = [line("a", "ann", "cup", 1, 4.0), line("b", "bob", "cup", 1, 0.3), line("c", "cy", "cup", 1, None)]
+    others = [line("d", "dan", "cup", 1, 2.0), back("r1", "ann", "cup", 2, 1.0), line("z", "zoe", "cup", 1, 0.0)]
+    undone = [
+        ("r1", "a", 1.0),
+        ("r2", "a", 2.0),
+        ("r3", "b", 0.1),
+        ("r4", "b", 0.2),
+        ("r5", "c", 1.0),
+        ("r6", None, 0.0),
+    ]
+    matched = build("matched_returns", *(
+        {"event_id": r, "purchase_event_id": p, "quantity": q, "returned_quantity": 5.0, "customer_id": "dan", "item_id": "cup"}
+        for r, p, q in undone
+    ))  # fmt: skip
+    events = build("events", *bought, *others)
+    found = with_units_kept(events, matched)
+    assert found.columns == [*events.columns, "kept"]
+    kept = {row["event_id"]: row["kept"] for row in found.collect()}
+    assert kept == {"a": 0.25, "b": 0.0, "c": 0.0, "d": 1.0, "r1": 1.0, "z": 1.0}
 
 
 def random_shop(seed, lines=400):
