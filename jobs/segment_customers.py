@@ -1,4 +1,4 @@
-"""Group the customers by named RFM segments, k-means, a bisecting hierarchy and density, and profile each segment.
+"""Group the customers by named RFM segments, k-means and a bisecting hierarchy, and profile each segment.
 
 In: customer_features, customer_context. Out: customer_segments, segment_profiles, segment_tree, segmentation_quality,
 vector_parameters, segment_centres, segment_context.
