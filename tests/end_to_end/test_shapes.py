@@ -118,7 +118,7 @@ attributes = { age = "Age" }
     assert shop.batch("mall") == (5, 5, 0, 0)
     assert ("3", "M", 2001) in shop.rows("customers", "customer_id", "gender", "birth_year")
     assert set(shop.rows("customer_features", "rfm_segment", "frequency")) == {("prospects", 0)}
-    assert len(shop.rows("customer_segments", "customer_id")) == 15
+    assert len(shop.rows("customer_segments", "customer_id")) == 20
 
 
 def test_contexts_without_a_clock(shop):
@@ -202,11 +202,11 @@ def test_tiny_inputs_give_small_valid_results(shop, lines, customers):
     shop.write("orders.csv", HEADER + lines)
     release = shop.refresh(ORDERS)
     assert release.rows["customer_features"] == customers
-    assert release.rows["customer_segments"] == 3 * customers
+    assert release.rows["customer_segments"] == 4 * customers
     assert release.rows["association_rules"] == 0
     if customers:
         assert set(shop.rows("segment_profiles", "segmentation", "share")) == {
-            ("rfm", 1.0), ("kmeans", 1.0), ("bisecting", 1.0),
+            ("rfm", 1.0), ("kmeans", 1.0), ("bisecting", 1.0), ("dbscan", 1.0),
         }  # fmt: skip
 
 
