@@ -71,21 +71,26 @@ def _draw(masses: Floats, uniforms: Floats) -> npt.NDArray[np.intp]:
 def fit_lloyd(
     points: Floats, weights: Floats, k: int, starts: int, max_iterations: int, rng: np.random.Generator
 ) -> Floats:
-    """The centres (k×d) of least inertia of several starts. A centre that loses its points stays where it was."""
-    mean = np.average(points, axis=0, weights=weights)
-    still = TOLERANCE * float(np.average((points - mean) ** 2, axis=0, weights=weights).mean())
+    """The centres (k×d) of least inertia of several starts."""
     best, least = points[:0], np.inf
     for _ in range(starts):
-        centres = draw_centres(points, weights, k, rng)
-        for _ in range(max_iterations):
-            labels, _ = find_nearest(points, centres)
-            means, totals = mean_by_label(points, labels, weights, k)
-            moved = np.where(totals[:, None] > 0, means, centres)
-            shift = float(((moved - centres) ** 2).sum())
-            centres = moved
-            if shift <= still:
-                break
+        centres = refine_centres(points, weights, draw_centres(points, weights, k, rng), max_iterations)
         inertia = float(find_nearest(points, centres)[1] @ weights)
         if inertia < least:
             best, least = centres, inertia
     return best
+
+
+def refine_centres(points: Floats, weights: Floats, centres: Floats, max_iterations: int) -> Floats:
+    """The centres after Lloyd's iterations. One that loses its points stays where it was."""
+    mean = np.average(points, axis=0, weights=weights)
+    still = TOLERANCE * float(np.average((points - mean) ** 2, axis=0, weights=weights).mean())
+    for _ in range(max_iterations):
+        labels, _ = find_nearest(points, centres)
+        means, totals = mean_by_label(points, labels, weights, len(centres))
+        moved = np.where(totals[:, None] > 0, means, centres)
+        shift = float(((moved - centres) ** 2).sum())
+        centres = moved
+        if shift <= still:
+            break
+    return centres

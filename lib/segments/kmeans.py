@@ -1,7 +1,8 @@
 """k-means: for each k of a range the best of several starts, measured in several ways.
 
 Objective: the sum of squared Euclidean distances of n vectors to the nearest of k centres (inertia). MLlib's KMeans with k-means‖ starts
-(Bahmani et al., 2012) and the block solver; per k the start of least inertia is kept. Small segments may be merged: the smallest centre is
+(Bahmani et al., 2012) and the block solver; per k the start of least inertia is kept, and its last iterations, in which the centres hardly
+move, are made in memory. Small segments may be merged: the smallest centre is
 dropped, its customers being nearest to another then, until none is too small; the centres that stay are not moved.
 Cost: (k_max - k_min + 1) · restarts fits of some 20 passes over the n vectors of the sample, which are cached for it, and one job for the
 stability of all k. Measures are computed in memory.
@@ -19,7 +20,7 @@ from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import KMeans as MLlibKMeans
 from pyspark.sql import DataFrame
 
-from lib.methods.lloyd import Floats, find_nearest
+from lib.methods.lloyd import Floats, find_nearest, refine_centres
 from lib.segments.centres import Centre
 from lib.segments.quality import elbow, separation
 from lib.segments.sample import Sample, count_distinct
@@ -27,6 +28,10 @@ from lib.segments.stability import measure_stability
 from lib.settings.kmeans import KMeans
 
 PARALLEL_FITS = 4
+
+TOLERANCE = 1e-2
+"""A start ends when no centre moves further, in standard deviations of a feature. Each iteration is a job; the many in which the centres
+hardly move are left to the best start alone, in memory."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ def fit_kmeans(points: DataFrame, ks: Sequence[int], seeds: Sequence[int], max_i
 
     def fit(start: tuple[int, int]) -> Floats:
         k, seed = start
-        algorithm = MLlibKMeans(k=k, seed=seed, maxIter=max_iterations, initMode="k-means||", solver="block")
+        algorithm = MLlibKMeans(
+            k=k, seed=seed, maxIter=max_iterations, tol=TOLERANCE, initMode="k-means||", solver="block"
+        )
         return np.array(algorithm.fit(points).clusterCenters(), dtype=np.float64)
 
     starts = [(k, seed) for k in ks for seed in seeds]
@@ -87,7 +94,11 @@ def try_candidates(sample: Sample, settings: KMeans, seed: int) -> list[Candidat
     least = settings.min_share if settings.small_segments == "merge" else 0.0
     weights = np.ones(len(sample.vectors))
     finish = partial(drop_small, min_share=least)
-    kept = [finish(sample.vectors, weights, _best(sample.vectors, centres)) for centres in starts]
+    best = [
+        refine_centres(sample.vectors, weights, _best(sample.vectors, centres), settings.max_iterations)
+        for centres in starts
+    ]
+    kept = [finish(sample.vectors, weights, centres) for centres in best]
     spark = sample.frame.sparkSession
     stabilities = measure_stability(
         spark, _spread(sample.vectors, settings.stability_rows, seed), list(zip(tried, kept, strict=True)), settings, seed, finish
