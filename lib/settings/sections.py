@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lib.settings import trees as of_trees
 from lib.settings.features import Rfm
 from lib.settings.section import Count, Section, Share, SqlOrList
-from lib.settings.trees import Target, TargetName, Trees
 
 
 class Warehouse(Section):
@@ -145,8 +145,8 @@ class Segments(Section):
     vectors: Vectors
     kmeans: KMeans
     bisecting: Bisecting
-    trees: Trees
-    targets: dict[TargetName, Target]
+    trees: of_trees.Trees
+    targets: dict[of_trees.TargetName, of_trees.Target]
     """Segments by the rate at which customers meet a condition, by name."""
 
 
