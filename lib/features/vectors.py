@@ -33,7 +33,7 @@ from lib.features.outliers import (
     number_of,
     quoted,
 )
-from lib.settings.sections import Vectors
+from lib.settings.segments import Vectors
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lib.segments.density import Stage, count_vectors, density_clusters
 from lib.segments.k_distance import default_min_points, propose_eps
 from lib.segments.sample import with_features
 from lib.segments.segmentation import Note, Segmentation
-from lib.settings.sections import Dbscan
+from lib.settings.segments import Dbscan
 
 NAME, NOISE = "dbscan", "noise"
 

@@ -16,7 +16,7 @@ from lib.segments.standing import STANDING, Fit, Standing, assign_standing, meas
 from lib.segments.ward import NAME as WARD
 from lib.segments.ward import segment_by_ward
 from lib.settings.sections import Fit as FitSettings
-from lib.settings.sections import Segments
+from lib.settings.segments import Segments
 
 Note = Callable[[str], None]
 Stage = Callable[[DataFrame, str], DataFrame]

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from lib.segments.centres import Centre
 from lib.segments.quality import separation
 from lib.segments.sample import Sample
-from lib.settings.sections import Bisecting
+from lib.settings.segments import Bisecting
 
 AWAY = 8.0
 """Added to every coordinate for the fit. MLlib's first two centres of a split are the parent's ± 1e-4 of its length: at the origin, where

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from lib.settings.segment_history import Profiles
+from lib.settings.segments import Profiles
 
 GROUP = ("segmentation", "segment_id")
 

@@ -30,7 +30,7 @@ from lib.segments.hierarchy import (
 from lib.segments.kmeans import Candidate, try_candidates
 from lib.segments.sample import Sample
 from lib.settings.kmeans import KMeans
-from lib.settings.sections import Bisecting
+from lib.settings.segments import Bisecting
 
 Note = Callable[[str], None]
 

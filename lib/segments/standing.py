@@ -20,7 +20,7 @@ from lib.segments.segmentation import Segmentation, members_of
 from lib.segments.tracking import population_stability
 from lib.segments.ward import NAME as WARD
 from lib.segments.ward import place_members
-from lib.settings.segment_history import Tracking
+from lib.settings.segments import Tracking
 
 STANDING = ("kmeans", "bisecting", WARD)
 """Segmentations whose fit can assign customers that it has not seen."""

@@ -3,8 +3,8 @@
 MLlib's tree of the rate (lib/methods/tree_growth.py) is grown on some of the customers, to the depth that cross-validated log-loss
 chooses, 0 included: where no feature tells clearly who meets the condition there is one segment. Two leaves whose rates differ too
 little for chance are merged (lib/methods/trees.py); none has less than `min_share` of the customers. Held-out customers, which neither
-fit nor choice saw, give each leaf its rate and the 95 % interval of Wilson. For whom the condition is null it isn't known: they are in a
-segment, and in no fit and no rate.
+fit nor choice saw, give each leaf its rate and the 95 % interval of Wilson. For whom the condition is null it isn't known: they are in
+a segment, and in no fit and no rate.
 Cost: per target (folds + 1) fits on about segments.trees.fit_rows customers and three passes over all.
 """
 

@@ -20,7 +20,7 @@ from lib.segments.hierarchy import Node
 from lib.segments.kmeans import fit_kmeans
 from lib.segments.sample import Sample, count_distinct
 from lib.segments.segmentation import Note, Segmentation, members_of, named_centres
-from lib.settings.sections import Ward
+from lib.settings.segments import Ward
 
 NAME = "ward"
 

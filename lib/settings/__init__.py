@@ -19,6 +19,7 @@ from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
 from lib.settings.section import Section, SourceName
+from lib.settings.segments import Segments
 from lib.settings.simulation import Simulation
 from lib.settings.sources import Source
 
@@ -40,7 +41,7 @@ class Settings(Section):
     lifecycle: customers.Lifecycle
     value: customers.Value
     context: customers.Context
-    segments: sections.Segments
+    segments: Segments
     factors: Factors
     interests: Interests
     rules: sections.Rules

@@ -2,7 +2,7 @@
 
 kmeans: 1,000,000 customers × 12 features with planted groups: the whole search for k (3 to 8, 3 starts each, 10 bootstraps) with everyone
 assigned, against one fit of MLlib's KMeans (default solver, 20 iterations, k = 10), which assigns nobody (bar: at most 4 times its time).
-bisecting: the tree of 8 leaves with everyone assigned, against one fit of MLlib's BisectingKMeans (8 leaves, 20 iterations; bar: a quarter).
+bisecting: the tree of 8 leaves with everyone assigned, against one fit of MLlib's BisectingKMeans (8 leaves, 20 iterations; bar: 1/4).
 dbscan: 100,000 customers × 3 features against scikit-learn's DBSCAN (bar: at most 12 times its time), and 1,000,000 in ten times the space,
 so of the same density, against ours on 100,000 (bar: at most 12 times that). Nine in ten are in clusters of 5,000, the rest anywhere.
 Ours is timed until the clusters of all customers are written; those of the 100,000 are compared with scikit-learn's.

@@ -81,7 +81,7 @@ def test_names_say_rate_interval_and_rule_in_words(segmented):
     _, _, found, _ = segmented
     first, _, last = (rule.name for rule in found["target:goes_away"].rules)
     assert re.fullmatch(r"goes away \d\d % \(\d\d-\d\d %\): frequency <= 6, recency_days > 1[45]\d", first)
-    assert re.fullmatch(r"goes away \d\.\d % \(\d\.\d-\d\.\d %\): frequency > 6", last)
+    assert re.fullmatch(r"goes away \d\.\d % \(\d\.\d-\d+(\.\d)? %\): frequency > 6", last)
 
 
 def test_members_are_all_customers_by_the_rules_and_rates_those_of_the_held_out_ones(segmented):

@@ -199,6 +199,12 @@ def test_bounds_of_one_feature_on_a_path_are_one_interval():
         "x <= 3.5D", "x > 3.5D AND x <= 9.0D AND y <= -1.0D", "x > 3.5D AND x <= 9.0D AND y > -1.0D", "x > 9.0D",
     ]  # fmt: skip
     assert class_sql(DEEP, 1, columns) == "(x > 3.5D AND x <= 9.0D AND y <= -1.0D) OR (x > 9.0D)"
+    twice = Node((4.0, 4.0), 0.5, Split(0, 1.0, Node((4.0, 0.0), 0.0), STUMP))
+    assert [path_sql(leaf.path, columns) for leaf in find_leaves(twice)] == [
+        "x <= 1.0D",
+        "x > 1.0D AND x <= 2.0D",
+        "x > 2.0D",
+    ]
     assert class_sql(STUMP, 1, columns) == "x > 2.0D"
     assert class_sql(Node((0.0, 3.0), 0.0), 0, columns) is None
     assert class_sql(Node((0.0, 3.0), 0.0), 1, columns) == "true"
