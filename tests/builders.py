@@ -92,3 +92,10 @@ def measure_events(events: DataFrame, **context: Any) -> DataFrame:
     """What customer_totals holds of these events."""
     wanted = load().context.model_copy(update=context)
     return total_days(summarise_days(with_baskets(events), {}, wanted))
+
+
+def without_highlights(profiles: DataFrame) -> DataFrame:
+    """What `profile_segments` gives, with nothing to say of items, categories, contexts and stages."""
+    table = contract("segment_profiles")
+    named = ("top_items", "top_categories", "context", "lifecycle")
+    return profiles.withColumns({name: F.lit(None).cast(table.column(name).type) for name in named})

@@ -6,15 +6,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.datasets import make_blobs
 
 from lib.segments.choice import SmallSegments
 from lib.segments.kmeans import try_candidates
+from lib.segments.profiles import profile_segments
 from lib.segments.publication import explain_members, publish_profiles
 from lib.segments.sample import draw_sample
 from lib.segments.segmentation import Segmentation, all_members, segment_by_kmeans
 from lib.settings import load
+from tests.builders import without_highlights
 
 SETTINGS = load(assignments=["fit.partitions=2", "segments.kmeans.small_segments=keep"])
 FEW = SETTINGS.segments.kmeans.model_copy(
@@ -152,8 +155,13 @@ def test_customers_set_aside_are_a_named_segment_of_their_own_in_each_clustering
     )
     clustering = Segmentation("kmeans", inside, [("1", (0.0,))], [], [])
     members = all_members(features, [clustering], outliers=features.where("customer_id = 'c4'"))
-    profiles = publish_profiles(members, features, ["recency_days"], [clustering], {"loyal": "recency_days < 9"})
-    explained = explain_members(members, profiles).where("segmentation = 'kmeans'").collect()
+    means = without_highlights(profile_segments(members, features, ["recency_days"]))
+    profiles = publish_profiles(means, [clustering], {("rfm", "loyal"): "recency_days < 9"}, [], {})
+    explained = (
+        explain_members(members.withColumn("meets_rule", F.lit(True)), profiles)
+        .where("segmentation = 'kmeans'")
+        .collect()
+    )
     found = {row["customer_id"]: row for row in explained}
     assert Counter(row["segment_id"] for row in explained) == {"1": 4, "outliers": 1}
     apart = found["c4"]

@@ -11,12 +11,12 @@ from pyspark.sql import functions as F
 from lib.features.rfm import SEGMENTS, name_segment
 from lib.runtime.store import conform
 from lib.segments.hierarchy import Node
-from lib.segments.profiles import name_segments, profile_segments
+from lib.segments.profiles import profile_segments
 from lib.segments.publication import explain_members, publish_profiles
-from lib.segments.segmentation import MEMBER_COLUMNS, Segmentation, segment_by_rfm
+from lib.segments.segmentation import Segmentation, all_members
 from lib.segments.tree_inputs import SegmentRule
 from lib.tables import contract
-from tests.builders import Build
+from tests.builders import Build, without_highlights
 
 MEMBERS = "segmentation string, segment_id string, customer_id string"
 FEATURES = "customer_id string, monetary decimal(18,4), recency_days int, items bigint, return_rate double"
@@ -80,23 +80,6 @@ def test_nothing_spent_has_no_revenue_share_and_an_unknown_measure_no_mean(spark
     assert found[1]["means"]["recency_days"] == 5.0
 
 
-def test_names_say_the_two_features_that_stand_out_most_and_are_unique(spark):
-    cases = [
-        ("kmeans", "1", [("recency_days", -1.5), ("monetary", 0.9), ("items", 0.8)], "low recency days, high monetary"),
-        ("kmeans", "2", [("items", 0.25), ("monetary", 0.24)], "high items"),
-        ("kmeans", "3", [("items", -0.24)], "average (3)"),
-        ("kmeans", "4", [("items", 0.0)], "average (4)"),
-        ("bisecting", "1", [("items", 0.1)], "average"),
-        ("rfm", "loyal", [("items", 2.0)], "the faithful"),
-        ("rfm", "lost", [("items", -2.0)], "low items"),
-    ]
-    schema = "segmentation string, segment_id string, distinctive array<struct<feature:string,z:double>>"
-    profiles = spark.createDataFrame([case[:3] for case in cases], schema)
-    named = name_segments(profiles, {"rfm": {"loyal": "the faithful"}}).collect()
-    found = {(row["segmentation"], row["segment_id"]): row["segment_name"] for row in named}
-    assert found == {case[:2]: case[3] for case in cases}
-
-
 @pytest.fixture(scope="module")
 def published(spark):
     """Features, members and published profiles of customers of every score, and two prospects."""
@@ -107,23 +90,26 @@ def published(spark):
         for n, (r, f, m, orders) in enumerate([*triples, (1, 1, 1, 0), (1, 1, 1, 0)])
     ]  # fmt: skip
     features = Build(spark)("customer_features", *rows).withColumn("rfm_segment", name_segment()).cache()
+    first = F.col("recency_days") < 30
     half = features.select(
-        F.lit("bisecting").alias("segmentation"), "customer_id",
-        F.when(F.col("recency_days") < 30, "1").otherwise("2").alias("segment_id"),
-        F.lit(1.5).alias("distance"), F.lit(0.5).alias("confidence"),
+        F.lit("bisecting").alias("segmentation"), "customer_id", F.when(first, "1").otherwise("2").alias("segment_id"),
+        F.lit(1.5).alias("distance"), F.lit(0.5).alias("confidence"), F.when(first, "0.1").otherwise("0.2").alias("node_id"),
     )  # fmt: skip
     tree = [
         (Node("0", None, 0, 62, 1.0, None, (0.0,)), None),
         (Node("0.1", "0", 1, 30, None, 0, (-1.0,)), "1"),
         (Node("0.2", "0", 1, 32, None, 1, (1.0,)), "2"),
     ]
-    whole = half.withColumns({"segmentation": F.lit("kmeans"), "segment_id": F.lit("1")})
+    whole = half.withColumns({"segmentation": F.lit("kmeans"), "segment_id": F.lit("1")}).drop("node_id")
     clusterings = [Segmentation("kmeans", whole, [], [], []), Segmentation("bisecting", half, [], [], tree)]
     target = whole.withColumn("segmentation", F.lit("target:x"))
-    members = segment_by_rfm(features).unionByName(half).unionByName(whole).unionByName(target).select(*MEMBER_COLUMNS)
-    rules = [RULE, OF_TARGET]
-    profiles = publish_profiles(members, features, ["recency_days", "monetary"], clusterings, SEGMENTS, rules).cache()
-    return features, members, profiles
+    members = all_members(features, clusterings, [target]).cache()
+    means = profile_segments(members, features, ["recency_days", "monetary", "items", "frequency"])
+    profiles = without_highlights(means).cache()
+    defined = {("rfm", name): condition for name, condition in SEGMENTS.items()} | {("lifecycle", "new"): None}
+    kept = {("kmeans", "1"): "everyone of old", ("kmeans", "9"): "gone since"}
+    published = publish_profiles(profiles, clusterings, defined, [RULE, OF_TARGET], kept).cache()
+    return features, members, published
 
 
 def test_published_profiles_are_the_contracts_and_carry_parents_and_rules(published):
@@ -148,8 +134,8 @@ def test_published_profiles_are_the_contracts_and_carry_parents_and_rules(publis
     target = rows["target:x", "1"]
     assert (target["segment_name"], target["rule"]) == ("x 30 %: everyone", "true")
     assert (target["target_rate"], target["target_low"], target["target_high"]) == (0.3, 0.2, 0.4)
-    assert rows["kmeans", "1"]["segment_name"] == "average"
-    assert rows["bisecting", "1"]["segment_name"] == "low items, low monetary"
+    assert rows["kmeans", "1"]["segment_name"] == "everyone of old", "the name of the last release"
+    assert rows["bisecting", "1"]["segment_name"] == "narrow-ranging low-spending buyers"
 
 
 def test_every_published_rule_run_on_customer_features_gives_exactly_the_members(published):
@@ -172,12 +158,17 @@ def test_every_member_is_told_its_segment_and_the_reason(published):
     assert (champion["segment_id"], champion["segment_name"]) == ("champions", "champions")
     assert (champion["distance"], champion["reason"]) == (None, f"meets: {SEGMENTS['champions']}")
     leaf = found["bisecting", "c00"]
-    assert (leaf["segment_name"], leaf["distance"], leaf["confidence"]) == ("low items, low monetary", 1.5, 0.5)
+    assert (leaf["segment_name"], leaf["distance"], leaf["confidence"]) == (
+        "narrow-ranging low-spending buyers",
+        1.5,
+        0.5,
+    )
     assert leaf["reason"] == "meets: recency_days <= 29.5D"
     led = "the splits of the tree lead to: "
     assert (
-        found["bisecting", "c01"]["reason"] == f"{led}low items, low monetary, though the segment's rule says otherwise"
+        found["bisecting", "c01"]["reason"]
+        == f"{led}narrow-ranging low-spending buyers, though the segment's rule says otherwise"
     )
-    assert found["bisecting", "c59"]["reason"] == f"{led}high items, high monetary"
-    assert found["kmeans", "c59"]["reason"] == "nearest to the centre of: average"
+    assert found["bisecting", "c59"]["reason"] == f"{led}wide-ranging high-spending buyers"
+    assert found["kmeans", "c59"]["reason"] == "nearest to the centre of: everyone of old"
     assert found["target:x", "c59"]["reason"] == "all customers are in it"
