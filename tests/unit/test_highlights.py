@@ -26,13 +26,12 @@ def found(spark):
         "items", {"item_id": "x", "title": "Ex", "category": "A"}, {"item_id": "y", "category": "A"}, {"item_id": "z", "category": "B"},
         {"item_id": "w"},
     )  # fmt: skip
+    segment = {"segmentation": "kmeans", "segment_id": "1", "dimension": "channel"}
+    told = (("web", 3, 0.6, 1.5), ("app", 1, 0.4, 2.0), ("shop", 3, 0.2, 1.2), ("fax", 3, 0.5, 0.9))
     context = build(
         "segment_context",
-        *(
-            {"segmentation": "kmeans", "segment_id": "1", "dimension": "channel", "value": value, "customers": n, "share": share, "lift": lift}
-            for value, n, share, lift in (("web", 3, 0.6, 1.5), ("app", 1, 0.4, 2.0), ("shop", 3, 0.2, 1.2), ("fax", 3, 0.5, 0.9))
-        ),
-    )  # fmt: skip
+        *({**segment, "value": v, "customers": n, "share": share, "lift": lift} for v, n, share, lift in told),
+    )
     stages = [
         {"customer_id": who, "stage": stage} for who, stage in zip("abcd", ("new", "new", "active", "new"), strict=True)
     ]
