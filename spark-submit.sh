@@ -118,7 +118,7 @@ if [[ $job == test ]]; then
   export PYTHONPATH=$PWD:$spark_python
   export PYSPARK_SUBMIT_ARGS="--driver-memory 3g ${submit[*]-} ${jars:+--jars ${jars%,}} pyspark-shell"
   # a test plans many tiny queries: Java's quick compiler and a collector without threads of its own do with less work
-  export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC $SPARK_SUBMIT_OPTS"
+  export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC $SPARK_SUBMIT_OPTS"
   # all tests in two processes, what is named in pytest's own, for a second session takes long to start
   workers=2
   for word in "$@"; do [[ ! -e ${word%%::*} ]] || workers=0; done

@@ -185,12 +185,11 @@ JOB = Job(
     transform=transform,
     reports={
         "compare": (
-            "SELECT p.segmentation, count(*) AS segments, min(p.customers) AS smallest, max(p.customers) AS largest, "
-            "round(sum(p.share * pow(d.z, 2)), 3) AS spend_explained, any_value(q.silhouette) AS silhouette "
-            "FROM segment_profiles p LATERAL VIEW OUTER explode(filter(distinctive, x -> x.feature = 'monetary')) AS d "
-            "LEFT JOIN (SELECT segmentation, round(max(value), 3) AS silhouette FROM segmentation_quality "
-            "WHERE metric = 'silhouette' AND chosen GROUP BY segmentation) q ON q.segmentation = p.segmentation "
-            "GROUP BY p.segmentation ORDER BY p.segmentation",
+            "SELECT p.segmentation, count(*) AS segments, min(customers) AS smallest, max(customers) AS largest, "
+            "round(sum(share * pow(try_element_at(filter(distinctive, d -> d.feature = 'monetary'), 1).z, 2)), 3) AS spend_explained, "
+            "any_value(silhouette) AS silhouette FROM segment_profiles AS p LEFT JOIN (SELECT segmentation, "
+            "round(max(value), 3) AS silhouette FROM segmentation_quality WHERE metric = 'silhouette' AND chosen "
+            "GROUP BY segmentation) AS q ON q.segmentation = p.segmentation GROUP BY p.segmentation ORDER BY p.segmentation",
             "SELECT segmentation_a, segmentation_b, customers, round(adjusted_rand_index, 3) AS adjusted_rand_index, "
             "round(normalised_mutual_information, 3) AS normalised_mutual_information FROM segmentation_agreement "
             "ORDER BY segmentation_a, segmentation_b",

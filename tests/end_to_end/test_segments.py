@@ -29,11 +29,17 @@ max_share_drift = 0.2
 leaves = 12
 [segments.dbscan]
 eps = 0.8
+[segments.trees]
+min_instances = 3
+max_depth = 3
 [segments.targets.silent]
 condition = "stage IN ('dormant', 'churned')"
 features = ["frequency", "items"]
 """
-JOBS = "ingest_events summarise_days total_customers resolve_identities build_features track_lifecycle describe_context segment_customers"
+JOBS = (
+    "ingest_events summarise_days total_customers resolve_identities match_returns build_features track_lifecycle "
+    "describe_context find_factors segment_customers"
+)
 START = date(2024, 1, 1)
 
 
