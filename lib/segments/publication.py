@@ -42,10 +42,11 @@ def explain_members(members: DataFrame, profiles: DataFrame) -> DataFrame:
     """Rows of customer_segments: each member with its segment's name and why it is there."""
     names = profiles.select("segmentation", "segment_id", "segment_name", "rule")
     joined = members.join(F.broadcast(names), on=["segmentation", "segment_id"], how="inner")  # one row per segment
+    own = F.col("reason") if "reason" in members.columns else F.lit(None).cast("string")
     nearest = F.concat(F.lit("nearest to the centre of: "), "segment_name")
     under = F.concat(F.lit("the splits of the tree lead to: "), "segment_name")
     reason = (
-        F.when(F.col("reason").isNotNull(), F.col("reason"))
+        F.when(own.isNotNull(), own)
         .when(F.col("rule").isNotNull(), F.concat(F.lit("meets: "), "rule"))
         .when(F.col("segmentation") == "bisecting", under)
         .otherwise(nearest)
