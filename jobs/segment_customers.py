@@ -39,9 +39,10 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     wanted, features, lifecycle = settings.segments, inputs["customer_features"], inputs["customer_lifecycle"]
     before, old = run.base("customer_segments"), run.base("segment_profiles")
     bought = _bought(inputs, settings, run)
-    known = _columns(inputs, bought, settings, run)
+    last = _last_parameters(run)
+    known = _columns(inputs, bought, settings, run, [p.feature for p in last])
     rows = run.stage(with_worth(known.rows, lifecycle), "columns")
-    grouped = _group(rows, known.wanted, settings, run)
+    grouped = _group(rows, known.wanted, last, settings, run)
     targets = segment_by_targets(features, lifecycle, wanted.targets, wanted.trees, settings.fit, run.stage, run.note)
     by_target = [target.segmentation for target in targets]
     stages = segment.segment_by_stage(lifecycle.join(features, on="customer_id", how="left_semi"))
@@ -52,7 +53,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         ),
         "members",
     )
-    means = run.stage(profile_segments(members, rows, measures_of(known.wanted)), "means")
+    means = run.stage(profile_segments(members, rows, measures_of([p.feature for p in grouped.parameters])), "means")
     new = [name for name in grouped.names if name not in grouped.standing]
     matches = tracking.continue_segments(before, old, members, means, new, wanted.tracking.min_similarity, run.note)
     members, means = tracking.rename_ids(members, matches), tracking.rename_ids(means, matches)
@@ -90,15 +91,18 @@ def _bought(inputs: Inputs, settings: Settings, run: Run) -> DataFrame:
     return run.stage(orders.ordered_items(known, types), "bought")
 
 
-def _columns(inputs: Inputs, bought: DataFrame, settings: Settings, run: Run) -> Columns:
+def _columns(inputs: Inputs, bought: DataFrame, settings: Settings, run: Run, also: Sequence[str]) -> Columns:
     if inputs["customer_features"].isEmpty():
         run.note("no customer to group")
     customers = canonical_customers(inputs["customers"], inputs["customer_identities"])
     wanted = settings.segments.vectors
-    return assemble_columns(wanted.features, {**inputs, "customers": customers}, bought, wanted.max_values, run.note)
+    tables = {**inputs, "customers": customers}
+    return assemble_columns(wanted.features, tables, bought, wanted.max_values, run.note, also)
 
 
-def _group(rows: DataFrame, names: Sequence[str], settings: Settings, run: Run) -> Grouped[Parameters]:
+def _group(
+    rows: DataFrame, names: Sequence[str], last: Parameters, settings: Settings, run: Run
+) -> Grouped[Parameters]:
     wanted = settings.segments
     told = wanted.vectors.model_copy(update={"features": list(names)})
 
@@ -114,21 +118,26 @@ def _group(rows: DataFrame, names: Sequence[str], settings: Settings, run: Run) 
         points = vectors.prepare_vectors(rows.where(~vectors.find_outliers(parameters)), parameters).cache()
         return Prepared(points, outliers)
 
-    last = _last_fit(names, settings, run)
-    return group_customers(last, fresh, prepare, wanted, settings.fit, run.as_of, run.stage, run.note)
+    held = _last_fit(settings, run) if {p.feature for p in last} <= set(rows.columns) else None
+    return group_customers(
+        (held, last) if held else None, fresh, prepare, wanted, settings.fit, run.as_of, run.stage, run.note
+    )
 
 
-def _last_fit(names: Sequence[str], settings: Settings, run: Run) -> tuple[standing.Standing, Parameters] | None:
-    """The fits of the last release, where they may stand: of the same features, under the same settings."""
-    wanted, stored = settings.segments, run.base("vector_parameters")
-    if stored is None or wanted.tracking.refit == "always":
+def _last_parameters(run: Run) -> Parameters:
+    """How features were prepared for the last fit."""
+    stored = run.base("vector_parameters")
+    return vectors.read_parameters(stored.where("segmentation = 'kmeans'").collect()) if stored is not None else []
+
+
+def _last_fit(settings: Settings, run: Run) -> standing.Standing | None:
+    """The fits of the last release, where they may stand: under the same settings."""
+    wanted = settings.segments
+    if wanted.tracking.refit == "always":
         return None
     tables = ("segmentation_drift", "segment_centres", "segment_tree", "segmentation_quality")
-    held = standing.read_standing(
-        {table: run.base(table) for table in tables}, _fingerprint(settings), wanted_fits(wanted)
-    )
-    parameters = vectors.read_parameters(stored.where("segmentation = 'kmeans'").collect())  # a row per feature
-    return (held, parameters) if held is not None and [p.feature for p in parameters] == list(names) else None
+    base = {table: run.base(table) for table in tables}
+    return standing.read_standing(base, _fingerprint(settings), wanted_fits(wanted))
 
 
 def _fingerprint(settings: Settings) -> str:

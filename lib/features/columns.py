@@ -45,8 +45,9 @@ def assemble_columns(
     bought: DataFrame,
     max_values: int,
     note: Callable[[str], None],
+    also: Sequence[str] = (),
 ) -> Columns:
-    """The wanted columns of every customer.
+    """The wanted columns of every customer; and of one that is spread out those of `also`, which the last fit knows, whatever their rank.
 
     tables: customer_features, customer_lifecycle, customer_context, customer_factors, customer_interests, customers (by canonical
     id), items. bought: the different (customer_id, item_id) ordered. Raises NotNumeric with every name that is none of the kinds.
@@ -67,7 +68,8 @@ def assemble_columns(
         return Columns(features.select("customer_id", *plain), extra, list(wanted), {})
     together = reduce(DataFrame.unionByName, long)
     spread = _spread(together, max_values, note)
-    names = [name for group in spread.values() for name in group]
+    held = [name for name in also if name.partition("=")[0] in spread]
+    names = list(dict.fromkeys([*(name for group in spread.values() for name in group), *held]))
     extra = _as_maps(together, names)
     joined = features.select("customer_id", *plain).join(extra, on="customer_id", how="left")
     rows = joined.select("*", *(F.try_element_at("features", F.lit(n)).alias(n) for n in names))
