@@ -30,7 +30,7 @@ from lib.segments.profiles import profile_segments
 from lib.segments.publication import STAGES, explain_members, measures_of, publish_profiles
 from lib.segments.targets import segment_by_targets
 from lib.segments.tree_inputs import SegmentRule
-from lib.settings import Settings
+from lib.settings import Settings, digest
 
 Parameters = list[vectors.FeatureParameters]
 
@@ -69,7 +69,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     return {
         "customer_segments": explain_members(mark_rules_met(members, rows, rules), published),
         "segment_profiles": published,
-        "segment_tree": segment.tree_rows(run.spark, clusterings),
+        "segment_tree": segment.tree_rows(run.spark, clusterings, [p.feature for p in grouped.parameters]),
         "segmentation_quality": segment.quality_rows(run.spark, [*clusterings, *by_target]),
         "vector_parameters": vectors.parameter_rows(run.spark, grouped.names, grouped.parameters),
         "segment_centres": segment.centre_rows(run.spark, clusterings),
@@ -127,6 +127,7 @@ def _group(
 def _last_parameters(run: Run) -> Parameters:
     """How features were prepared for the last fit."""
     stored = run.base("vector_parameters")
+    # a row per feature
     return vectors.read_parameters(stored.where("segmentation = 'kmeans'").collect()) if stored is not None else []
 
 
@@ -141,7 +142,7 @@ def _last_fit(settings: Settings, run: Run) -> standing.Standing | None:
 
 
 def _fingerprint(settings: Settings) -> str:
-    return settings.digest(("segments", "fit"))
+    return digest([settings.segments.model_dump(mode="json"), settings.fit.model_dump(mode="json")])
 
 
 def _rules(

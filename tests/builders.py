@@ -75,6 +75,8 @@ class Build:
             filled |= {"method": "shared"}
         if "purchase_event_id" in filled:
             filled |= {"method": "unmatched", "quantity": 0.0}
+        if "mean_absolute_error" in filled:
+            filled |= {"measure": "spend"}
         if "severity" in filled:
             filled |= {"dimension": "validity", "severity": "report"}
         for name in key:

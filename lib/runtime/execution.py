@@ -81,7 +81,8 @@ class Execution:
         return self.spark.read.schema(df.schema).parquet(path)
 
     def note(self, text: str) -> None:
-        self._notes.append(text)
+        if text not in self._notes:
+            self._notes.append(text)
 
     def run(self) -> None:
         """Compute and write the outputs of a publishing job."""

@@ -79,9 +79,9 @@ def group_customers(
     reason = (
         "always fitted anew (segments.tracking.refit)" if settings.tracking.refit == "always" else "there was no fit"
     )
-    if last is not None:
+    prepared = prepare(last[1]) if last is not None else None
+    if last is not None and prepared is not None and not prepared.points.isEmpty():
         held, parameters = last
-        prepared = prepare(parameters)
         clusterings = assign_standing(prepared.points, held)
         members = all_members_of(clusterings)
         fits = measure_drift(held.fits, measure_fits(members, list(held.fits), as_of))

@@ -37,6 +37,9 @@ Note = Callable[[str], None]
 OUTLIERS = "outliers"
 """Segment of the customers that are in no fit, and its name."""
 
+SPLIT_FEATURES = 2
+"""Most features that a split of a tree is said to be about: the second where it differs at least half as much as the first."""
+
 MEMBER_COLUMNS = ("segmentation", "customer_id", "segment_id", "distance", "confidence")
 
 MEMBERS = "segmentation string, customer_id string, segment_id string, distance double, confidence double, node_id string, reason string"
@@ -157,27 +160,29 @@ def centre_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> D
     return spark.createDataFrame(rows, "segmentation string, segment_id string, centre array<double>")
 
 
-def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation]) -> DataFrame:
-    """Rows of segment_tree."""
+def tree_rows(spark: SparkSession, segmentations: Sequence[Segmentation], features: Sequence[str]) -> DataFrame:
+    """Rows of segment_tree; `features` in the order of the centres."""
     rows = [
-        (
-            s.name,
-            node.node_id,
-            node.parent_id,
-            node.depth,
-            node.customers,
-            node.split_gain,
-            segment_id,
-            list(node.centre),
-        )
+        (s.name, node.node_id, node.parent_id, node.depth, node.customers, node.split_gain,
+         split_features(node, s.tree, features), segment_id, list(node.centre))
         for s in segmentations
         for node, segment_id in s.tree
-    ]
+    ]  # fmt: skip
     schema = (
         "segmentation string, node_id string, parent_id string, depth int, customers bigint, split_gain double, "
-        "segment_id string, centre array<double>"
+        "split_on array<string>, segment_id string, centre array<double>"
     )
     return spark.createDataFrame(rows, schema)
+
+
+def split_features(node: Node, tree: Sequence[tuple[Node, str | None]], features: Sequence[str]) -> list[str] | None:
+    """The features, at most SPLIT_FEATURES, in which a node's children differ most; None for a leaf."""
+    children = [child.centre for child, _ in tree if child.parent_id == node.node_id]
+    if len(children) != 2:
+        return None
+    apart = {name: abs(a - b) for name, a, b in zip(features, *children, strict=True)}
+    largest = sorted(apart, key=lambda name: (-apart[name], name))[:SPLIT_FEATURES]
+    return [name for name in largest if apart[name] >= 0.5 * apart[largest[0]]]
 
 
 def all_members(

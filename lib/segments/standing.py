@@ -13,7 +13,7 @@ from datetime import date
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lib.segments.centres import assign_nearest, lookup, measure_distances
+from lib.segments.centres import assign_nearest, cluster_sizes, lookup, measure_distances
 from lib.segments.descent import descend, leaf_ids
 from lib.segments.hierarchy import Node, count_members
 from lib.segments.segmentation import Segmentation, members_of
@@ -53,7 +53,8 @@ def read_standing(base: Mapping[str, DataFrame | None], fingerprint: str, names:
     drift = base["segmentation_drift"]
     if drift is None:
         return None
-    rows = {row["segmentation"]: row for row in drift.where(F.col("fingerprint") == fingerprint).collect()}
+    same = drift.where(F.col("fingerprint") == fingerprint)
+    rows = {row["segmentation"]: row for row in same.collect()}  # one row per segmentation
     if not names or not set(names) <= set(rows):
         return None
     fits = {n: Fit(n, rows[n]["fitted_as_of"], dict(rows[n]["shares"]), rows[n]["mean_distance"]) for n in names}
@@ -91,7 +92,7 @@ def _assign(points: DataFrame, name: str, standing: Standing) -> Segmentation:
     down = descend(points, nodes).withColumn("cluster", lookup(leaf_to_segment).cast("int"))
     paths_by_cluster = {int(leaf_to_segment[leaf]): path for leaf, path in paths.items()}
     measured = measure_distances(down, matrix).withColumn("node_id", lookup(paths_by_cluster)).cache()
-    sizes = {row["cluster"]: row["count"] for row in measured.groupBy("cluster").count().collect()}
+    sizes = cluster_sizes(measured)
     clusters = {path: cluster for cluster, path in paths_by_cluster.items()}
     counted = count_members([_with_cluster(node, clusters) for node in nodes], sizes)
     tree = [(node, segment_of[node.node_id]) for node in counted]

@@ -166,7 +166,7 @@ def continue_segments(
 
 def _profiles(rows: DataFrame) -> dict[str, dict[str, Profile]]:
     found: dict[str, dict[str, Profile]] = {}
-    for row in rows.select("segmentation", "segment_id", "distinctive").collect():
+    for row in rows.select("segmentation", "segment_id", "distinctive").collect():  # one row per segment
         found.setdefault(row["segmentation"], {})[row["segment_id"]] = profile_of(row["distinctive"])
     return found
 
@@ -204,10 +204,7 @@ def kept_names(
     if before is None:
         return {}
     continued = {(name, match.ids[new]) for name, match in matches.items() for new in match.similarity}
-    rows = (
-        before.where(F.col("segmentation").isin(list(names)))
-        .select("segmentation", "segment_id", "segment_name")
-        .collect()
-    )
+    ours = before.where(F.col("segmentation").isin(list(names)))
+    rows = ours.select("segmentation", "segment_id", "segment_name").collect()  # one row per segment
     held = {(row["segmentation"], row["segment_id"]): row["segment_name"] for row in rows}
     return {key: name for key, name in held.items() if key in continued or key[0] not in matches}

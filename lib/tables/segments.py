@@ -96,6 +96,7 @@ SEGMENT_TREE = Table(
         Column("depth", "int", "0 is the root.", required=True),
         Column("customers", "bigint", "Customers below the node.", required=True),
         Column("split_gain", "double", "Sum of squared distances that the split takes away; null: a leaf."),
+        Column("split_on", "array<string>", "Features in which its two children differ most; null: a leaf."),
         Column("segment_id", "string", "The segment that the node is, or is part of; null above."),
         Column("centre", "array<double>", "Its centre, in the order of vector_parameters."),
     ),

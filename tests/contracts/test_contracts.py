@@ -35,7 +35,6 @@ MEANINGFUL = {
     "events_quarantine": {"reasons": ["missing:item_id"]},
     "ingest_batches": CLOSING,
     "segment_profiles": {"means": {"frequency": 2.5, "monetary": 0.1}},
-    "value_quality": {"measure": "spend"},
 }
 """What a default row does not say."""
 
@@ -87,6 +86,8 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ],
     ("customer_lifecycle", "lifetime_value_a_number"): [{"lifetime_value": NAN}, {"lifetime_value": INFINITY}],
     ("lifecycle_transitions", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],
+    ("segment_transitions", "share_a_share"): [{"share": NAN}, {"share": 1.1}, {"share": -0.1}],
+    ("segmentation_drift", "mean_distance_a_number"): [{"mean_distance": NAN}, {"mean_distance": -0.1}],
     ("value_quality", "known_measure"): [{"measure": "visits"}],
     ("value_quality", "predicted_a_number"): [{"predicted": NAN}, {"predicted": -0.1}],
     ("value_quality", "actual_a_number"): [{"actual": NAN}, {"actual": -0.1}],

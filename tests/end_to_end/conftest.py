@@ -25,6 +25,10 @@ bootstraps = 2
 [segments.bisecting]
 leaves = 4
 max_iterations = 3
+[segments.ward]
+enabled = false
+[segments.dbscan]
+enabled = false
 [segments.trees]
 max_depth = 2
 folds = 2

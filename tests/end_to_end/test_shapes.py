@@ -26,6 +26,7 @@ min_support = 0.2
 """
 
 FEATURES = "ingest_events resolve_identities build_features"
+SEGMENTING = f"{FEATURES} match_returns track_lifecycle describe_context find_factors segment_customers"
 HEADER = "who,day,order,thing,price\n"
 
 
@@ -113,7 +114,7 @@ gender = "Gender"
 birth_year = "2024 - Age"
 attributes = { age = "Age" }
 """,
-        only=f"{FEATURES} describe_context segment_customers",
+        only=SEGMENTING,
     )
     assert shop.batch("mall") == (5, 5, 0, 0)
     assert ("3", "M", 2001) in shop.rows("customers", "customer_id", "gender", "birth_year")
@@ -177,7 +178,7 @@ def test_a_shop_grows_repeats_itself_and_changes_its_mapping(shop):
 
 def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys):
     shop.write("orders.csv", orders())
-    before = shop.refresh(ORDERS, only=f"{FEATURES} describe_context segment_customers")
+    before = shop.refresh(ORDERS, only=SEGMENTING)
     changed = ORDERS + "[features]\norder_types = ['purchase', 'subscription']\n[segments.bisecting]\nleaves = 2\n"
     capsys.readouterr()
     after = shop.refresh(changed, only="segment_customers")
@@ -185,7 +186,7 @@ def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys
     moved = {table for table in after.tables if after.tables[table] != before.tables[table]}
     assert moved == {
         "customer_segments", "segment_profiles", "segment_tree", "segmentation_quality", "vector_parameters", "segment_centres",
-        "segment_context",
+        "segment_context", "segment_features", "segment_transitions", "segmentation_drift", "segmentation_agreement",
     }  # fmt: skip
     assert "customer_features is out of date" in said
 
@@ -200,13 +201,13 @@ def test_one_job_alone_moves_only_its_tables_and_says_what_is_stale(shop, capsys
 )
 def test_tiny_inputs_give_small_valid_results(shop, lines, customers):
     shop.write("orders.csv", HEADER + lines)
-    release = shop.refresh(ORDERS)
+    release = shop.refresh(ORDERS + "[segments.ward]\nenabled = true\n[segments.dbscan]\nenabled = true\n")
     assert release.rows["customer_features"] == customers
-    assert release.rows["customer_segments"] == 4 * customers
+    assert release.rows["customer_segments"] == 6 * customers
     assert release.rows["association_rules"] == 0
     if customers:
         assert set(shop.rows("segment_profiles", "segmentation", "share")) == {
-            ("rfm", 1.0), ("kmeans", 1.0), ("bisecting", 1.0), ("dbscan", 1.0),
+            (name, 1.0) for name in ("rfm", "lifecycle", "kmeans", "bisecting", "ward", "dbscan")
         }  # fmt: skip
 
 

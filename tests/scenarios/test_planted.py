@@ -9,12 +9,16 @@ from itertools import combinations
 import pytest
 from pyspark.sql import functions as F
 from scipy import stats
+from sklearn.metrics import adjusted_rand_score
 
 from lib.events.identities import canonical_customers, resolve_identities
-from lib.features import lifecycle
+from lib.features import lifecycle, orders
 from lib.features.interests import find_interests
 from lib.features.persons import merge_persons
+from lib.features.vectors import fit_parameters, prepare_vectors
 from lib.runtime.console import say
+from lib.segments.sample import draw_sample
+from lib.segments.segmentation import segment_by_kmeans
 from lib.settings import load
 from lib.simulation import world
 from lib.simulation.shop import simulate, simulate_inputs
@@ -159,6 +163,28 @@ def _what_can_be_seen(planted):
         return planted["stage"]
     silent = (AS_OF - planted["churn_time"].date()).days
     return "long gone" if silent > LONG_GONE * planted["rhythm_days"] else "just gone"
+
+
+def test_segments_are_those_planted(shop, identities, truth, settings, stage):
+    """Planted are rhythms and loyalty, of which measures of buying show what chance has left; by chance the index is 0."""
+    _, inputs = shop
+    known = merge_persons(measure_events(inputs["events"]), identities)
+    customers = canonical_customers(inputs["customers"], identities)
+    measured = orders.measure_customers(customers, known, inputs["items"], AS_OF, ["purchase"], ["return"])
+    names = ["recency_days", "frequency", "days_between_orders", "tenure_days"]
+    wanted = settings.segments.vectors.model_copy(update={"features": names})
+    features = stage(measured, "measured")
+    points = prepare_vectors(features, fit_parameters(features, wanted)).cache()
+    kmeans = settings.segments.kmeans.model_copy(update={"k": len(world.SEGMENTS), "bootstraps": 0})
+    found = segment_by_kmeans(points, draw_sample(points, 10_000, settings.fit, print), kmeans, 7, lambda _: None)
+    pairs = [
+        (truth[row["customer_id"]]["segment"], row["segment_id"])
+        for row in found.members.collect()
+        if row["customer_id"] in truth
+    ]
+    index = adjusted_rand_score(*zip(*pairs, strict=True))
+    say(f"segments: {len(pairs)} customers, {len(world.SEGMENTS)} planted segments, adjusted Rand index {index:.3f}")
+    assert index > 0.2
 
 
 def test_topics_are_those_planted(shop, settings, stage):

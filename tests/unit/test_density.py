@@ -18,7 +18,7 @@ from lib.segments import k_distance
 from lib.segments.density import NotClusterable, density_clusters
 from lib.segments.density_segments import segment_by_density
 from lib.segments.k_distance import default_min_points, find_knee, k_distances, propose_eps
-from lib.segments.kmeans import with_features
+from lib.segments.sample import with_features
 
 CORNERS = [[0, 0], [10, 0], [0, 10], [10, 10]]
 

@@ -48,7 +48,7 @@ def described(spark, tmp_path_factory):
         df.write.parquet(path)
         return df.sparkSession.read.schema(df.schema).parquet(path)
 
-    rules = describe_by_trees(frame, features, FILLS, TREES, SETTINGS.fit, stage, notes.append)
+    rules = describe_by_trees(frame, features, FILLS, {}, TREES, SETTINGS.fit, stage, notes.append)
     return features, frame, {(rule.segmentation, rule.segment_id): rule for rule in rules}, notes
 
 
@@ -120,7 +120,7 @@ def test_reasons_name_the_rule_where_the_customer_meets_it(described, spark):
 def test_the_rows_arrangement_and_members_order_change_no_rule(described, stage):
     features, members, rules, _ = described
     mixed = members.where("segmentation = 'kmeans'").repartition(5, "segment_id")
-    again = describe_by_trees(mixed, features.repartition(3), FILLS, TREES, SETTINGS.fit, stage, lambda _: None)
+    again = describe_by_trees(mixed, features.repartition(3), FILLS, {}, TREES, SETTINGS.fit, stage, lambda _: None)
     assert again == [rule for rule in rules.values() if rule.segmentation == "kmeans"]
 
 
@@ -129,7 +129,7 @@ def test_too_few_customers_have_no_rules_and_it_is_said(spark, stage):
     half = F.when(F.col("items") > 7, "1").otherwise("2").alias("segment_id")
     members = features.select(F.lit("kmeans").alias("segmentation"), "customer_id", half)
     notes: list[str] = []
-    rules = describe_by_trees(members, features, FILLS, TREES, SETTINGS.fit, stage, notes.append)
+    rules = describe_by_trees(members, features, FILLS, {}, TREES, SETTINGS.fit, stage, notes.append)
     assert {(rule.segment_id, rule.rule, rule.precision) for rule in rules} == {("1", None, None), ("2", None, None)}
     assert len(notes) == 1 and notes[0].startswith("kmeans: no rules: too few customers for a tree")
 

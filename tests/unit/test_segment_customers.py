@@ -171,3 +171,28 @@ def test_after_drift_all_is_fitted_anew_and_segments_that_go_on_keep_their_ids(r
     assert newcomers == "4", "a number that no segment had"
     assert [segment for segment, who in found.items() if of("app", 25) <= who] == ["3"]
     assert len(found) == 3
+
+
+def test_the_comparison_shows_every_segmentation_and_every_pair(releases, spark):
+    outputs, _, _ = releases[0]
+    for table in ("segment_profiles", "segmentation_quality", "segmentation_agreement"):
+        outputs[table].createOrReplaceTempView(table)
+    sizes, pairs = (spark.sql(query).collect() for query in JOB.reports["compare"])
+    found = {row["segmentation"]: row for row in sizes}
+    assert set(found) == {"rfm", "lifecycle", "kmeans", "bisecting", "ward"}
+    assert (found["kmeans"]["segments"], found["kmeans"]["smallest"], found["kmeans"]["largest"]) == (3, 25, 40)
+    # spend is all but the same within each group, so that the groups explain it
+    assert found["kmeans"]["spend_explained"] > 0.99 and found["rfm"]["spend_explained"] == 0.0
+    assert found["kmeans"]["silhouette"] > 0.9
+    assert len(pairs) == 10
+
+
+def test_a_tree_says_what_each_split_is_about(releases):
+    nodes = {
+        row["node_id"]: row for row in releases[0][0]["segment_tree"].where("segmentation = 'bisecting'").collect()
+    }
+    assert nodes["0"]["split_on"] and set(nodes["0"]["split_on"]) <= {
+        "recency_days", "frequency", "monetary", "context.channel=web", "context.channel=shop", "context.channel=app"
+    }  # fmt: skip
+    leaves = [row for row in nodes.values() if row["segment_id"]]
+    assert all(row["split_on"] is None for row in leaves)
