@@ -184,7 +184,7 @@ def test_segments_are_those_planted(shop, identities, truth, settings, stage):
     ]
     index = adjusted_rand_score(*zip(*pairs, strict=True))
     say(f"segments: {len(pairs)} customers, {len(world.SEGMENTS)} planted segments, adjusted Rand index {index:.3f}")
-    assert index > 0.2
+    assert index > 0.15
 
 
 def test_topics_are_those_planted(shop, settings, stage):

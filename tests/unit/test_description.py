@@ -96,7 +96,10 @@ def test_the_only_segment_is_everyone(described):
 def test_reasons_name_the_rule_where_the_customer_meets_it(described, spark):
     features, members, rules, _ = described
     rfm = features.select(F.lit("rfm").alias("segmentation"), "customer_id", F.lit("loyal").alias("segment_id"))
-    everyone = members.unionByName(rfm).withColumns({"distance": F.lit(1.0), "confidence": F.lit(0.5)})
+    nothing = F.lit(None).cast("string")
+    everyone = members.unionByName(rfm).withColumns(
+        {"distance": F.lit(1.0), "confidence": F.lit(0.5), "node_id": nothing, "reason": nothing}
+    )
     table = [(*key, f"name {key[1]}", rule.rule) for key, rule in rules.items()] + [("rfm", "loyal", "loyal", "x = 1")]
     profiles = spark.createDataFrame(table, "segmentation string, segment_id string, segment_name string, rule string")
     rows = explain_members(mark_rules_met(everyone, features, list(rules.values())), profiles).collect()
