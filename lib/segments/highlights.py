@@ -1,7 +1,9 @@
 """What sets a segment apart beside its means: the items and categories it buys, its context, and where its customers stand.
 
-share = the segment's buyers who bought the thing ÷ its buyers; lift = this ÷ the same of all buyers. Cost: the pairs of customer and
-item are shuffled once by customer, for all segmentations together, and counted per segment before anything is sorted.
+share = the segment's buyers who bought the thing ÷ its buyers. lift = the thing's part in all different things that each of its buyers
+bought ÷ its part in those of all buyers: what a segment of light buyers favours shows too, though each buys little of anything.
+Cost: the pairs of customer and item are shuffled once by customer, for all segmentations together, and counted per segment before
+anything is sorted.
 """
 
 from __future__ import annotations
@@ -48,18 +50,18 @@ def _most_telling(members: DataFrame, pairs: DataFrame, settings: Profiles) -> D
     memberships = members.groupBy("customer_id").agg(F.collect_list(F.struct(*GROUP)).alias("segments"))
     placed = pairs.join(memberships, on="customer_id", how="inner").select("customer_id", "value", F.inline("segments"))
     counted = placed.groupBy(*GROUP, "value").agg(F.count("*").alias("customers"))
-    buyers = placed.groupBy(*GROUP).agg(F.count_distinct("customer_id").alias("buyers"))
+    buyers = placed.groupBy(*GROUP).agg(F.count_distinct("customer_id").alias("buyers"), F.count("*").alias("pairs"))
     # of all who are in some segment of the segmentation: the sums over its segments, for a customer is in one
     everyone = counted.groupBy("segmentation", "value").agg(F.sum("customers").alias("all_customers"))
-    all_buyers = buyers.groupBy("segmentation").agg(F.sum("buyers").alias("all_buyers"))
+    all_pairs = buyers.groupBy("segmentation").agg(F.sum("pairs").alias("all_pairs"))
     joined = (
         counted.join(F.broadcast(buyers), on=list(GROUP), how="inner")  # one row per segment
         .join(everyone, on=["segmentation", "value"], how="inner")
-        .join(F.broadcast(all_buyers), on="segmentation", how="inner")
+        .join(F.broadcast(all_pairs), on="segmentation", how="inner")
     )
-    share = F.col("customers") / F.col("buyers")
+    part = F.col("customers") / F.col("pairs")
     rated = joined.withColumns({
-        "share": share, "lift": share / (F.col("all_customers") / F.col("all_buyers")),
+        "share": F.col("customers") / F.col("buyers"), "lift": part / (F.col("all_customers") / F.col("all_pairs")),
     })  # fmt: skip
     enough = (F.col("share") >= settings.min_share) & (F.col("customers") >= settings.min_customers)
     return _best(rated.where(enough & (F.col("lift") > 1)), settings.top)

@@ -59,7 +59,7 @@ SEGMENT_PROFILES = Table(
         Column(
             "top_items",
             "array<struct<item_id:string,title:string,share:double,lift:double>>",
-            "Items that most set its buyers apart: share who bought it, and lift against all buyers; null: none.",
+            "Items it favours: share of its buyers who bought it; lift of its part in all they bought; null: none.",
         ),
         Column(
             "top_categories",

@@ -42,14 +42,14 @@ def found(spark):
 def test_items_and_categories_by_lift_among_buyers(found):
     assert set(found) == {("kmeans", "1"), ("kmeans", "2"), ("other", "1")}
     first = found["kmeans", "1"]
-    # 5 buyers: x by 2 of 3 in the segment and 2 of 5 in all; y likewise; z by 1 of 3 is too few customers
+    # x by 2 of 3 buyers; 2 of the 5 things bought in the segment, and 2 of all 8; y likewise; z by 1 of 3 is too few customers
     assert [tuple(item) for item in first["top_items"]] == [
-        ("x", "Ex", pytest.approx(2 / 3), pytest.approx(5 / 3)), ("y", None, pytest.approx(2 / 3), pytest.approx(5 / 3)),
+        ("x", "Ex", pytest.approx(2 / 3), pytest.approx(1.6)), ("y", None, pytest.approx(2 / 3), pytest.approx(1.6)),
     ]  # fmt: skip
-    assert [tuple(kind) for kind in first["top_categories"]] == [("A", 1.0, pytest.approx(5 / 3))]
+    assert [tuple(kind) for kind in first["top_categories"]] == [("A", 1.0, pytest.approx((3 / 4) / (3 / 6)))]
     second = found["kmeans", "2"]
-    # f bought nothing, so there are two buyers, and both bought z; three of all five did
-    assert [tuple(item) for item in second["top_items"]] == [("z", None, 1.0, pytest.approx(5 / 3))]
+    # f bought nothing, so there are two buyers, and both bought z: 2 of their 3 things, and 3 of all 8
+    assert [tuple(item) for item in second["top_items"]] == [("z", None, 1.0, pytest.approx((2 / 3) / (3 / 8)))]
     assert found["other", "1"]["top_items"] is None
 
 
