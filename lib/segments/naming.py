@@ -75,12 +75,11 @@ def _candidates(fact: Facts) -> Iterator[str]:
     """Names from the shortest to longer ones, and at last with the segment's id, which no other has."""
     adjectives = _adjectives(fact.distinctive)
     noun = " ".join([*_context(fact.context), "buyers" if fact.buys else "visitors"])
-    plain = " ".join(adjectives[:WORDS])
-    last = noun
+    name = ""
     for words in range(WORDS, max(len(adjectives), WORDS) + 1):
-        last = " ".join([" ".join(adjectives[:words]) or "average", noun])
-        yield last
-    yield f"{last} ({fact.segment_id})" if plain else f"average {noun} ({fact.segment_id})"
+        name = f"{' '.join(adjectives[:words]) or 'average'} {noun}"
+        yield name
+    yield f"{name} ({fact.segment_id})"
 
 
 def _adjectives(distinctive: Sequence[tuple[str, float]]) -> list[str]:
