@@ -58,7 +58,7 @@ EOF
 if [[ -z ${PYSPARK_PYTHON:-} ]]; then
   case $job in
     test) make_venv test ;;
-    benchmark) make_venv test ;;
+    benchmark) make_venv benchmark test ;;
     *) make_venv ;;
   esac
   PYSPARK_PYTHON=$PWD/.venv/bin/python

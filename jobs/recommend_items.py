@@ -1,10 +1,11 @@
 """Offer every customer the items they are most likely to want.
 
-In: events, items, customers, customer_identities, matched_returns. Out: recommendations.
+In: events, items, customers, customer_identities, matched_returns, association_rules. Out: candidates, recommendations.
 """
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.recommendations import recommend
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
@@ -14,15 +15,18 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     identities = inputs["customer_identities"]
     customers = canonical_customers(inputs["customers"], identities)
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
-    offered = recommend(customers, events, inputs["items"], run.as_of, settings, run.stage, run.note)
-    return {"recommendations": offered}
+    known = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
+    rules = inputs["association_rules"].where("scope = 'all' AND significant AND NOT redundant")
+    # published, and what lists are made of
+    candidates = run.stage(find_candidates(known, rules, settings, run.stage), "candidates")
+    return {"candidates": candidates, "recommendations": recommend(candidates, known.everyone, run.note)}
 
 
 JOB = Job(
     name="recommend_items",
     doc=__doc__,
-    reads=("events", "items", "customers", "customer_identities", "matched_returns"),
-    writes=("recommendations",),
+    reads=("events", "items", "customers", "customer_identities", "matched_returns", "association_rules"),
+    writes=("candidates", "recommendations"),
     settings=("recommend", "als", "items"),
     transform=transform,
 )

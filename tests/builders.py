@@ -77,6 +77,8 @@ class Build:
             filled |= {"method": "unmatched", "quantity": 0.0}
         if "mean_absolute_error" in filled:
             filled |= {"measure": "spend"}
+        if "relative_change" in filled:
+            filled |= {"change": "new"}
         if "severity" in filled:
             filled |= {"dimension": "validity", "severity": "report"}
         for name in key:

@@ -16,6 +16,7 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.clocks import local_time, name_season, pick
 from lib.settings.customers import Context
 from lib.tables.contract import GONE
 from lib.tables.days import CONTEXTS, MONEY
@@ -27,10 +28,6 @@ WHEN, WHERE, ON_WHAT = ("hour", "weekday", "day_part", "season"), ("country", "r
 
 DAY_PARTS = ("night", "morning", "afternoon", "evening")
 """Six hours each, from midnight."""
-
-SEASONS = ("winter", "spring", "summer", "autumn")
-"""Three months each, from December."""
-
 
 SPANS = 20
 """Most spans of time that touched days are read by."""
@@ -147,23 +144,16 @@ def total_days(days: DataFrame) -> DataFrame:
 
 
 def _context_columns(zones: Mapping[str, str], properties: Sequence[str]) -> dict[str, Column]:
-    zone = F.lit("UTC")
-    for source, name in sorted(zones.items()):
-        zone = F.when(F.col("source") == source, F.lit(name)).otherwise(zone)
-    local = F.from_utc_timestamp("event_time", zone)
-    hour, month = F.hour(local), F.month(local)
+    local = local_time(zones)
+    hour = F.hour(local)
     columns = {
         "hour": hour,
         "weekday": F.weekday(local) + 1,
-        "day_part": _name(DAY_PARTS, F.floor(hour / 6)),
-        "season": _name(SEASONS, F.floor(month % 12 / 3)),
+        "day_part": pick(DAY_PARTS, F.floor(hour / 6)),
+        "season": name_season(local),
     }
     columns |= {name: F.col(name) for name in (*WHERE, *ON_WHAT)}
     return columns | {name: F.try_element_at("properties", F.lit(name)) for name in properties}
-
-
-def _name(names: Sequence[str], place: Column) -> Column:
-    return F.when(place.isNotNull(), F.element_at(F.array(*map(F.lit, names)), place.cast("int") + 1))
 
 
 def _contexts(names: Sequence[str]) -> Column:

@@ -14,6 +14,7 @@ def _describe(table: Table) -> str:
     facts = [f"key: {', '.join(table.key) or 'none'}"]
     facts += [f"subject: {table.subject}"] if table.subject else []
     facts += ["published, with a view of its name" if table.published else "not published"]
+    facts += [f"view {name}: rows where {condition}" for name, condition in table.views.items()]
     facts += [f"retention: {table.retention}"]
     lines = [
         f"## {table.name}",

@@ -1,4 +1,4 @@
-"""SQL views: a published table's name shows the rows of one release, any other table its newest rows."""
+"""SQL views: a published table's name shows the rows of one release, any other table its newest rows; a contract may name further ones."""
 
 from __future__ import annotations
 
@@ -23,14 +23,23 @@ def create_views(store: Store, mentioned_in: str | None = None) -> list[str]:
     spark.sql(f"USE {SCHEMA}")
     made = []
     for table in TABLES:
-        if mentioned_in is not None and not re.search(rf"\b{table.name}\b", mentioned_in, re.IGNORECASE):
-            continue
-        if not store.exists(table.name) or (table.published and (release is None or table.name not in release.tables)):
+        wanted = [name for name in (table.name, *table.views) if mentioned_in is None or _mentions(mentioned_in, name)]
+        known = release is not None and table.name in release.tables
+        if not wanted or not store.exists(table.name) or (table.published and not known):
             continue
         query = f"SELECT * FROM {store.identifier(table.name)}"
         if table.published:
             assert release is not None
             query += f" WHERE refresh_id = {quote(release.tables[table.name])}"
-        spark.sql(f"CREATE OR REPLACE VIEW {SCHEMA}.{table.name} COMMENT {quote(table.grain)} AS {query}")
-        made.append(table.name)
+        for name in wanted:
+            rows, grain = query, table.grain
+            if condition := table.views.get(name):
+                rows = f"SELECT * FROM ({query}) WHERE {condition}"
+                grain = f"{table.name} where {condition}."
+            spark.sql(f"CREATE OR REPLACE VIEW {SCHEMA}.{name} COMMENT {quote(grain)} AS {rows}")
+            made.append(name)
     return made
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", text, re.IGNORECASE) is not None

@@ -18,6 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
+from lib.settings.rules import Rules
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
 from lib.settings.simulation import Simulation
@@ -44,7 +45,7 @@ class Settings(Section):
     segments: Segments
     factors: Factors
     interests: Interests
-    rules: sections.Rules
+    rules: Rules
     recommend: sections.Recommend
     als: sections.Als
     simulation: Simulation

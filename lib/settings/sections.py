@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lib.settings.features import Rfm
-from lib.settings.section import Count, Section, Share, SqlOrList
+from lib.settings.section import Count, Section, SqlOrList
 
 
 class Warehouse(Section):
@@ -85,21 +85,6 @@ class Features(Section):
     return_types: list[str]
     """Event types that give money back."""
     rfm: Rfm
-
-
-class Rules(Section):
-    """[rules]: what is bought together."""
-
-    event_types: list[str]
-    """Event types that put an item into a basket; where the data hold none of them, every type does."""
-    min_support: Annotated[float, Field(gt=0, le=1)]
-    """Least share of the orders that hold an itemset."""
-    min_confidence: Share
-    """Least share of the antecedent's orders that hold the consequent."""
-    max_length: Annotated[int, Field(ge=2)]
-    """Most items of both sides together."""
-    max_itemsets: Count
-    """Most itemsets, of any length, that are mined: where there are more, the support floor is raised."""
 
 
 class Recommend(Section):

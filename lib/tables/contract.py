@@ -53,6 +53,7 @@ class Table:
     that must be true of every row: write `x IS NULL OR …` where a column may be null, for null fails a Delta CHECK. `when` names the
     column that says when: rows from the as-of date on are not read. `located_by` names the columns by which an ingest takes rows out,
     where they are not the key. A table with a `change_feed` records every row that comes or goes, so that another can be kept up to date.
+    `views` maps the name of a further view to the SQL condition of the rows it shows.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Table:
     when: str | None = None
     located_by: tuple[str, ...] = ()
     change_feed: bool = False
+    views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def found_by(self) -> tuple[str, ...]:

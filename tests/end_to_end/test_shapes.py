@@ -137,7 +137,7 @@ event_type = "if(Y = 1, 'offer_redeemed', 'offer_sent')"
 properties = { destination = "destination", weather = "weather" }
 """,
         as_of=date(2024, 1, 1),
-        only="ingest_events resolve_identities mine_rules",
+        only=f"{SEGMENTING} mine_rules",
     )
     assert shop.batch("coupons") == (32, 16, 16, 0)
     assert shop.table("events").where("event_time IS NULL AND properties['weather'] = 'sunny'").count() == 8

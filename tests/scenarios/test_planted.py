@@ -12,10 +12,14 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from lib.events.identities import canonical_customers, resolve_identities
+from lib.events.orders import with_baskets
 from lib.features import lifecycle, orders
 from lib.features.interests import find_interests
 from lib.features.persons import merge_persons
 from lib.features.vectors import fit_parameters, prepare_vectors
+from lib.rules.association import find_rules
+from lib.rules.baskets import make_baskets, select_lines
+from lib.rules.mining import find_itemsets
 from lib.runtime.console import say
 from lib.segments.sample import draw_sample
 from lib.segments.segmentation import segment_by_kmeans
@@ -201,3 +205,44 @@ def test_topics_are_those_planted(shop, settings, stage):
     say(f"topics: {len(found)} found of {len(world.TOPICS)}, purity {purity:.3f}, {len(covered)} different")
     assert purity > 0.6  # by chance an eighth
     assert len(covered) >= len(world.TOPICS) - 2
+
+
+@pytest.fixture(scope="module")
+def rules(spark, shop, settings, stage):
+    """Rules of one item on either side, over the shop's orders."""
+    _, inputs = shop
+    wanted = settings.rules.model_copy(
+        update={"min_support": 1e-9, "min_orders": 2, "max_length": 2, "min_confidence": 0.0}
+    )
+    lines = select_lines(with_baskets(inputs["events"]), ["purchase"])
+    baskets = stage(make_baskets(lines, inputs["items"], "item", "true").where("size(items) > 0"), "baskets")
+    spread = baskets.withColumn("scope", F.lit("all"))
+    found = find_itemsets(spread, {"all": baskets.count()}, wanted, stage, lambda _: None)
+    return find_rules(stage(found.rows, "itemsets"), found.scope_orders, wanted, stage).cache()
+
+
+def test_planted_rules_are_found_and_chance_is_not(shop, rules, settings):
+    made, _ = shop
+    items = {row["item_id"]: row for row in made.truth_items.collect()}
+    planted = {(row["antecedent"], row["consequent"]) for row in made.truth_rules.collect()}
+    told = {item for pair in planted for item in pair}
+
+    def connected(a, b):
+        """Tastes are for a topic and a price level, and a planted consequent comes where its antecedent's taste is."""
+        same = any(items[a][kind] == items[b][kind] for kind in ("topic", "price_level"))
+        return same or a in told or b in told
+
+    significant = {(r["antecedent"][0], r["consequent"][0]) for r in rules.where("significant").collect()}
+    candidates = {(r["antecedent"][0], r["consequent"][0]) for r in rules.collect()}
+    chance = {pair for pair in candidates if not connected(*pair)}
+    enough = planted & candidates
+    recall = len(enough & significant) / len(planted)
+    precision = 1 - len(chance & significant) / len(significant)
+    say(
+        f"rules: {len(planted)} planted, recall {recall:.3f}, precision {precision:.3f} of {len(significant)} "
+        f"at q < {settings.rules.max_q}; {len(chance)} candidates are chance"
+    )
+    assert len(planted) >= 6
+    assert len(chance) > 50
+    assert recall >= 0.9
+    assert precision >= 0.95

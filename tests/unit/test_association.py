@@ -1,30 +1,23 @@
-"""Baskets, frequent itemsets and rules: against mlxtend, and by hand."""
+"""Rules: against mlxtend, scipy and by brute force, and by hand."""
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import pytest
 from mlxtend.frequent_patterns import association_rules, fpgrowth
+from scipy import stats
 
-from lib.events.orders import with_baskets
-from lib.rules import association
-from lib.rules.association import BasketTooLong, describe_floor, find_itemsets, find_rules
-from lib.rules.baskets import make_baskets
-from lib.runtime.store import conform
+from lib.rules.association import find_rules
+from lib.rules.significance import chance_of_as_many
 from lib.settings import load
-from lib.settings.sections import Items
-from lib.tables import contract
 
-ITEMSETS = "scope string, items array<string>, size int, orders bigint, support double"
+ITEMSETS = "scope string, items array<string>, size int, orders bigint"
 MEASURES = ["support", "confidence", "lift", "leverage", "conviction", "kulczynski"]
-
-
-def baskets_of(spark, orders):
-    rows = [(f"o{n:04d}", list(items)) for n, items in enumerate(orders)]
-    return spark.createDataFrame(rows, "basket_id string, items array<string>")
+NAMES = np.array(["bread", "milk", "salt", "pepper", "tea", "jam", "rice", "soap", "figs", "ale"])
 
 
 def as_it_is(df, name):
@@ -32,70 +25,105 @@ def as_it_is(df, name):
     return df.cache()
 
 
-def mine(baskets, min_support, max_length):
-    settings = load().rules.model_copy(update={"min_support": min_support, "max_length": max_length})
-    return find_itemsets(baskets, settings, 2, as_it_is).rows
+def rules_of(spark, itemsets, all_orders, **keys):
+    wanted = load().rules.model_copy(update={"min_confidence": 0.0, **keys})
+    rows = [(scope, sorted(items), len(items), orders) for scope, items, orders in itemsets]
+    orders = spark.createDataFrame(list(all_orders.items()), "scope string, all_orders bigint")
+    return find_rules(spark.createDataFrame(rows, ITEMSETS), orders, wanted, as_it_is)
+
+
+def key(rule):
+    return tuple(rule["antecedent"]), tuple(rule["consequent"])
 
 
 @pytest.fixture(scope="module")
-def random_orders():
-    """200 orders of 10 items; in half of them milk brings bread, and salt always brings pepper."""
+def theirs():
+    """Itemsets, by an independent implementation, of 200 orders: in half of them milk brings bread, and salt always brings pepper."""
     rng = np.random.default_rng(20)
-    names = np.array(["bread", "milk", "salt", "pepper", "tea", "jam", "rice", "soap", "figs", "ale"])
     held = rng.random((200, 10)) < np.array([0.4, 0.35, 0.1, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02])
     held[:, 0] |= held[:, 1] & (rng.random(200) < 0.5)
     held[:, 3] |= held[:, 2]
-    return names, held
+    return fpgrowth(pd.DataFrame(held, columns=NAMES), 0.01, use_colnames=True)
 
 
 @pytest.fixture(scope="module")
-def random_baskets(spark, random_orders):
-    names, held = random_orders
-    return baskets_of(spark, [names[row].tolist() for row in held]).repartition(3).cache()
+def candidates(spark, theirs):
+    itemsets = [("all", items, round(n * 200)) for items, n in zip(theirs["itemsets"], theirs["support"], strict=True)]
+    rows = rules_of(spark, itemsets, {"all": 200}, max_consequent=9).collect()
+    found = {key(row): row for row in rows}
+    assert len(found) == len(rows)
+    return found
 
 
-@pytest.mark.parametrize(
-    ("min_support", "min_confidence", "max_length"), [(0.03, 0.3, 3), (0.05, 0.1, 4), (0.1, 0.0, 2)]
-)
-def test_itemsets_and_rules_are_mlxtends(random_orders, random_baskets, min_support, min_confidence, max_length):
-    names, held = random_orders
-    theirs = fpgrowth(pd.DataFrame(held, columns=names), min_support, use_colnames=True, max_len=max_length)
-    ours = conform(mine(random_baskets, min_support, max_length), contract("frequent_itemsets")).cache()
-    rows = ours.collect()
-    found = {tuple(row["items"]): (row["size"], row["orders"], row["support"]) for row in rows}
+def test_rules_and_measures_are_those_of_an_independent_implementation(candidates, theirs):
+    wanted = association_rules(theirs, metric="confidence", min_threshold=0.0)
     expected = {
-        tuple(sorted(items)): (len(items), round(support * 200), pytest.approx(support, abs=1e-9))
-        for items, support in zip(theirs["itemsets"], theirs["support"], strict=True)
-    }
-    assert len(rows) == len(found)
-    assert found == expected
-    assert max(map(len, found)) == min(max_length, 3)  # no four are frequent
-
-    wanted = association_rules(theirs, metric="confidence", min_threshold=min_confidence)
-    wanted = wanted[wanted["consequents"].map(len) == 1]
-    expected_rules = {
-        (tuple(sorted(rule["antecedents"])), tuple(rule["consequents"])): [rule[measure] for measure in MEASURES]
+        (tuple(sorted(rule["antecedents"])), tuple(sorted(rule["consequents"]))): [rule[m] for m in MEASURES]
         for _, rule in wanted.iterrows()
     }
-    rules = conform(find_rules(ours, min_confidence, 200), contract("association_rules")).collect()
-    found_rules = {
-        (tuple(rule["antecedent"]), tuple(rule["consequent"])): [
-            math.inf if rule[measure] is None else rule[measure] for measure in MEASURES
+    assert set(candidates) == set(expected)
+    assert any(len(consequent) > 1 for _, consequent in expected)
+    for rule, figures in expected.items():
+        mine = [math.inf if candidates[rule][m] is None else candidates[rule][m] for m in MEASURES]
+        assert mine == pytest.approx(figures, abs=1e-9), rule
+
+
+def test_p_and_q_values_are_those_of_independent_implementations(candidates):
+    rows = list(candidates.values())
+    expected = [
+        stats.fisher_exact(
+            [
+                [r["orders"], r["antecedent_orders"] - r["orders"]],
+                [
+                    r["consequent_orders"] - r["orders"],
+                    200 - r["antecedent_orders"] - r["consequent_orders"] + r["orders"],
+                ],
+            ],
+            alternative="greater",
+        ).pvalue
+        for r in rows
+    ]
+    assert [r["p_value"] for r in rows] == pytest.approx(expected, rel=1e-9)
+    q = stats.false_discovery_control([r["p_value"] for r in rows])
+    assert [r["q_value"] for r in rows] == pytest.approx(list(q), rel=1e-9)
+    assert {r["significant"] for r in rows} == {True, False}
+    assert all(r["significant"] == (r["q_value"] < 0.05) for r in rows)
+
+
+def test_a_rule_is_redundant_where_a_part_of_its_antecedent_does_as_well(candidates):
+    for (antecedent, consequent), row in candidates.items():
+        mine = Fraction(row["orders"], row["antecedent_orders"])
+        parts = [
+            Fraction(other["orders"], other["antecedent_orders"])
+            for (items, same), other in candidates.items()
+            if same == consequent and set(items) < set(antecedent)
         ]
-        for rule in rules
-    }
-    assert len(rules) == len(found_rules) >= 10
-    assert set(found_rules) == set(expected_rules)
-    for rule, figures in found_rules.items():
-        assert figures == pytest.approx(expected_rules[rule], abs=1e-9), rule
+        assert row["redundant"] == any(part >= mine for part in parts), (antecedent, consequent)
+        if parts:
+            assert row["improvement"] == pytest.approx(float(mine - max(parts)), abs=1e-12)
+        else:
+            assert row["improvement"] is None
+    assert {row["redundant"] for row in candidates.values()} == {True, False}
+
+
+def test_chances_of_all_sizes_are_scipys():
+    rng = np.random.default_rng(7)
+    for every, most in ((50, 40), (20_000, 3_000), (10_000_000, 1_000_000)):
+        left, right = rng.integers(1, most, 60), rng.integers(1, most, 60)
+        mean = left * right / every
+        both = np.clip((mean + rng.normal(0, 3, 60) * np.sqrt(mean + 1)).astype(int), 0, np.minimum(left, right))
+        n = np.full(60, every)
+        expected = stats.hypergeom.sf(both - 1, n, left, right)
+        assert chance_of_as_many(both, left, right, n) == pytest.approx(expected, rel=1e-7, abs=1e-13)
+    certain = chance_of_as_many(*(np.array([n]) for n in (300, 300, 300, 100_000)))
+    assert certain[0] == pytest.approx(0.0, abs=1e-300)
+    assert chance_of_as_many(*(np.array([n]) for n in (0, 3, 4, 10)))[0] == 1.0
 
 
 def test_every_measure_of_a_rule_is_that_worked_by_hand(spark):
     # 10 orders: 4 with bread, 5 with milk, 3 with both
-    itemsets = spark.createDataFrame(
-        [("all", ["bread"], 1, 4, 0.4), ("all", ["milk"], 1, 5, 0.5), ("all", ["bread", "milk"], 2, 3, 0.3)], ITEMSETS
-    )
-    rules = {rule["antecedent"][0]: rule.asDict() for rule in find_rules(itemsets, 0.6, 10).collect()}
+    itemsets = [("all", ["bread"], 4), ("all", ["milk"], 5), ("all", ["bread", "milk"], 3)]
+    rules = {row["antecedent"][0]: row.asDict() for row in rules_of(spark, itemsets, {"all": 10}).collect()}
     assert set(rules) == {"bread", "milk"}
     assert rules["bread"] == {
         "scope": "all",
@@ -112,6 +140,12 @@ def test_every_measure_of_a_rule_is_that_worked_by_hand(spark):
         "antecedent_orders": 4,
         "consequent_orders": 5,
         "all_orders": 10,
+        "p_value": pytest.approx(55 / 210),  # (C(5,3) C(5,1) + C(5,4)) / C(10,4)
+        "q_value": pytest.approx(55 / 210),
+        "significant": False,
+        "improvement": None,
+        "redundant": False,
+        "rank": 1,
     }
     figures = {name: rules["milk"][name] for name in ("confidence", "conviction", "kulczynski", "imbalance_ratio")}
     assert figures == pytest.approx(
@@ -119,106 +153,60 @@ def test_every_measure_of_a_rule_is_that_worked_by_hand(spark):
     )
 
 
-def test_a_rule_needs_the_least_confidence_and_a_certain_one_has_no_conviction(spark):
-    itemsets = spark.createDataFrame(
-        [("all", ["salt"], 1, 2, 0.2), ("all", ["pepper"], 1, 5, 0.5), ("all", ["pepper", "salt"], 2, 2, 0.2)], ITEMSETS
-    )
-    (rule,) = find_rules(itemsets, 0.41, 10).collect()  # pepper → salt has 0.4
-    assert (rule["antecedent"], rule["confidence"], rule["conviction"]) == (["salt"], 1.0, None)
-    assert len(find_rules(itemsets, 0.4, 10).collect()) == 2
+def test_what_is_cut_still_counts_for_significance_and_scopes_are_apart(spark):
+    one = [("all", ["a"], 40), ("all", ["b"], 50), ("all", ["c"], 30), ("all", ["a", "b"], 30), ("all", ["a", "c"], 12)]
+    other = [("x:y", ["a"], 4), ("x:y", ["b"], 4), ("x:y", ["a", "b"], 4)]
+    every = {(r["scope"], *key(r)): r for r in rules_of(spark, one + other, {"all": 100, "x:y": 4}).collect()}
+    kept = {
+        (r["scope"], *key(r)): r
+        for r in rules_of(spark, one + other, {"all": 100, "x:y": 4}, min_confidence=0.6, min_lift=1.1).collect()
+    }
+    assert len(every) == 6
+    assert set(kept) == {("all", ("a",), ("b",)), ("all", ("b",), ("a",))}
+    for rule, row in kept.items():
+        assert row["q_value"] == every[rule]["q_value"]
+    assert every["x:y", ("a",), ("b",)]["p_value"] == pytest.approx(1.0)
+    assert every["x:y", ("a",), ("b",)]["conviction"] is None
 
 
-def test_an_itemset_in_exactly_the_least_share_of_the_orders_is_frequent(spark):
-    # 0.07 * 100 is 7.000000000000001 in doubles
-    orders = [["tea"]] * 7 + [["salt"]] * 6 + [["milk"]] * 87
-    found = mine(baskets_of(spark, orders), 0.07, 3).collect()
-    assert {tuple(row["items"]): row["orders"] for row in found} == {("tea",): 7, ("milk",): 87}
+def test_strong_rules_come_before_trivial_chance_and_redundant_ones(spark):
+    # a best-seller is in 900 of 1,000 orders; tea and cup belong together; two orders hold both rare items
+    itemsets = [
+        ("all", ["bag"], 900), ("all", ["tea"], 100), ("all", ["cup"], 80), ("all", ["rare"], 3), ("all", ["odd"], 3),
+        ("all", ["cup", "tea"], 60), ("all", ["bag", "tea"], 92), ("all", ["bag", "cup"], 74), ("all", ["odd", "rare"], 2),
+        ("all", ["bag", "cup", "tea"], 54),
+    ]  # fmt: skip
+    rows = {key(r): r for r in rules_of(spark, itemsets, {"all": 1000}).collect()}
+    best = sorted(rows, key=lambda rule: rows[rule]["rank"])
+    assert set(best[:2]) == {(("cup",), ("tea",)), (("tea",), ("cup",))}
+    assert rows[("bag", "cup"), ("tea",)]["redundant"]  # 54 / 74 is no more than 60 / 80
+    assert rows[("rare",), ("odd",)]["lift"] > rows[("tea",), ("cup",)]["lift"]
+    assert rows[("rare",), ("odd",)]["rank"] > rows[("tea",), ("cup",)]["rank"]
+    assert not rows[("tea",), ("bag",)]["significant"]
+    assert sorted(row["rank"] for row in rows.values()) == list(range(1, len(rows) + 1))
 
 
-def test_longer_itemsets_are_left_out(spark):
-    found = mine(baskets_of(spark, [["a", "b", "c"], ["c", "b", "a"]]), 1.0, 2).collect()
-    assert sorted(tuple(row["items"]) for row in found) == [("a",), ("a", "b"), ("a", "c"), ("b",), ("b", "c"), ("c",)]
+def test_orders_of_one_item_have_no_rules(spark):
+    assert rules_of(spark, [("all", ["a"], 2), ("all", ["b"], 1)], {"all": 3}).collect() == []
+    assert rules_of(spark, [], {}).collect() == []
 
 
-def test_orders_of_one_item_have_itemsets_but_no_rules(spark):
-    itemsets = mine(baskets_of(spark, [["a"], ["a"], ["b"]]), 0.1, 3).cache()
-    assert {tuple(row["items"]): row["orders"] for row in itemsets.collect()} == {("a",): 2, ("b",): 1}
-    assert find_rules(itemsets, 0.0, 3).collect() == []
-
-
-def test_no_orders_have_neither_itemsets_nor_rules(spark):
-    itemsets = conform(mine(baskets_of(spark, []), 0.1, 3), contract("frequent_itemsets"))
-    assert itemsets.collect() == []
-    assert conform(find_rules(itemsets, 0.0, 0), contract("association_rules")).collect() == []
-
-
-def test_where_no_item_is_frequent_nothing_is_found(spark):
-    assert mine(baskets_of(spark, [["a"], ["b"], ["c"]]), 0.9, 3).collect() == []
-
-
-def test_a_support_floor_with_too_many_itemsets_is_raised_until_they_are_few_enough(spark):
-    # 2 orders share 60 items, and so more subsets than could ever be counted; a and b are in 20 orders
-    shared = [f"i{n:02d}" for n in range(60)]
-    baskets = baskets_of(spark, [["a", "b", *shared], ["a", "b", *shared]] + [["a", "b"]] * 18)
-    settings = load().rules.model_copy(update={"min_support": 0.1, "max_itemsets": 100})
-    found = find_itemsets(baskets, settings, 2, as_it_is)
-    assert (found.orders, found.wanted, found.least) == (20, 2, 3)
-    assert {tuple(row["items"]): row["orders"] for row in found.rows.collect()} == {
-        ("a",): 20, ("b",): 20, ("a", "b"): 20,
-    }  # fmt: skip
-    assert "20 orders, itemsets in at least 3 of them: rules.min_support = 0.1 asks for 2" in describe_floor(
-        found, settings
-    )
-
-
-@pytest.mark.parametrize(("budget", "least"), [(6, 2), (7, 1)])
-def test_a_budget_is_the_most_itemsets_there_may_be(spark, budget, least):
-    settings = load().rules.model_copy(update={"min_support": 0.5, "max_itemsets": budget})
-    found = find_itemsets(baskets_of(spark, [["a", "b", "c"], ["a", "d"]]).limit(1), settings, 2, as_it_is)
-    assert (found.wanted, found.least) == (1, least)
-
-
-def test_more_frequent_items_in_an_order_than_the_stack_holds_are_refused_with_the_figure(spark, monkeypatch):
-    monkeypatch.setattr(association, "_stack_bytes", lambda _: 2**20 // 500 * 3)  # 2 items
-    with pytest.raises(BasketTooLong) as raised:
-        mine(baskets_of(spark, [["a", "b", "c"], ["a", "b", "c"]]), 0.6, 3)
-    assert "an order holds 3 different frequent items" in str(raised.value)
-    assert "stack for 2:" in str(raised.value)
-    assert "-Xss256m" in str(raised.value)
-
-
-def test_only_frequent_items_count_towards_the_stack(spark, monkeypatch):
-    monkeypatch.setattr(association, "_stack_bytes", lambda _: 2**20 // 500 * 3)
-    found = mine(baskets_of(spark, [["a", "b", "x", "y", "z"], ["a", "b"]]), 1.0, 3).collect()
-    assert sorted(tuple(row["items"]) for row in found) == [("a",), ("a", "b"), ("b",)]
-
-
-def test_the_stack_is_that_of_the_running_jvm(spark):
-    assert association._stack_bytes(spark) >= 64 * 2**20  # spark-submit.sh gives it 64 MB
-
-
-def test_baskets_hold_each_item_of_goods_once_and_only_what_was_bought(build):
-    items = build("items", *({"item_id": item} for item in ("ball", "book", "lamp", "POST", "gift_0001_20", "POSTER")))
-    bought = [
-        ("o1", "ann", "ball", "purchase"),
-        ("o1", "ann", "ball", "purchase"),
-        ("o1", "ann", "book", "purchase"),
-        ("o1", "ann", "POST", "purchase"),
-        ("o1", "ann", "lamp", "view"),
-        ("o2", None, "lamp", "hire"),
-        ("o2", None, "POSTER", "purchase"),
-        ("o2", None, None, "purchase"),
-        ("o3", "bob", "POST", "purchase"),
-        ("o3", "bob", "gift_0001_20", "purchase"),
-        ("o4", "bob", "ball", "return"),
-        ("o5", "bob", "not in the catalogue", "purchase"),
-        (None, None, "ball", "purchase"),
+def test_planted_pairs_are_found_among_independent_items(spark):
+    # 4,000 orders of 60 items drawn one by one, save that five rare items bring a sixth to tenth in a third of their orders
+    rng = np.random.default_rng(11)
+    held = rng.random((4_000, 60)) < 0.3 / (1 + np.arange(60))
+    for n in range(5):
+        held[:, 40 + n] |= held[:, 20 + n] & (rng.random(4_000) < 0.33)
+    both = held.T.astype(int) @ held.astype(int)
+    itemsets = [("all", [f"i{i:02d}"], int(both[i, i])) for i in range(60)]
+    itemsets += [
+        ("all", [f"i{i:02d}", f"i{j:02d}"], int(both[i, j])) for i in range(60) for j in range(i) if both[i, j] > 1
     ]
-    rows = [
-        {"order_id": order, "customer_id": customer, "item_id": item, "event_type": kind}
-        for order, customer, item, kind in bought
-    ]
-    is_goods = Items(exclude=["POST", "gift_0001_*"]).is_goods
-    made = make_baskets(with_baskets(build("events", *rows)), items, ["purchase", "hire"], is_goods)
-    found = {row["basket_id"]: sorted(row["items"]) for row in made.collect()}
-    assert found == {"order/x/o1": ["ball", "book"], "order/x/o2": ["POSTER", "lamp"]}
+    rows = rules_of(spark, itemsets, {"all": 4_000}).collect()
+    found = {key(row) for row in rows if row["significant"]}
+    planted = {((f"i{a:02d}",), (f"i{b:02d}",)) for n in range(5) for a, b in ((20 + n, 40 + n), (40 + n, 20 + n))}
+    by_chance = {key(row) for row in rows if row["p_value"] < 0.05} - planted
+    assert len(rows) > 500
+    assert len(by_chance) > 10  # what a test of each rule by itself would take for real
+    assert planted <= found
+    assert len(found - planted) <= 2

@@ -8,6 +8,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from lib.recommend.als import fit_als
+from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.eligibility import eligible_items
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
@@ -45,14 +46,16 @@ def everyone(build, ids):
     return build("customers", *({"customer_id": c} for c in sorted(set(ids))))
 
 
-def run(build, small, stage, pairs, customers=None, events=None, items=None, **keys):
+def run(build, small, stage, pairs, customers=None, events=None, items=None, rules=None, **keys):
     notes = []
-    offered = recommend(
+    known = gather(
         everyone(build, customers or [c for c, _ in pairs]),
         events if events is not None else as_events(build, pairs),
         items if items is not None else catalogue(build, [i for _, i in pairs]),
-        AS_OF, small(**keys), stage, notes.append,
+        AS_OF, small(**keys), stage,
     )  # fmt: skip
+    found = find_candidates(known, rules if rules is not None else build("association_rules"), small(**keys), stage)
+    offered = recommend(stage(found, "candidates"), known.everyone, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
 
@@ -196,3 +199,23 @@ def test_odd_ids_stay_themselves(build, small, stage):
 def test_without_a_single_event_there_is_nothing_to_offer(build, small, stage):
     rows, _ = run(build, small, stage, [], customers=["a"], events=all_kept(build("events")), items=build("items"))
     assert rows == []
+
+
+def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
+    settings = small()
+    pairs = [("a", "i1"), ("a", "i2"), ("b", "i1"), ("b", "i2"), ("c", "i1"), ("d", "i3")]
+    rules = build(
+        "association_rules",
+        {"antecedent": ["i1"], "consequent": ["i2"], "confidence": 0.7, "orders": 7, "antecedent_orders": 10},
+    )
+    events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
+    known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
+    rows = find_candidates(known, rules, settings, stage).collect()
+    offers = {(row["model"], row["customer_id"], row["rank"]): row for row in rows}
+    assert {key[1:] for key in offers if key[0] == "rules"} == {("c", 1)}
+    by_rule = offers["rules", "c", 1]
+    assert (by_rule["item_id"], by_rule["score"]) == ("i2", 0.7)
+    assert by_rule["reason"] == by_rule["reasons"][0]["rule"] == "who buys i1 often buys i2: in 7 of 10 orders"
+    assert {key[1] for key in offers if key[0] == "popular"} == {"a", "b", "c", "d", "new"}
+    assert {key[1] for key in offers if key[0] == "als"} == {"a", "b", "c", "d"}
+    assert not {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)

@@ -236,6 +236,15 @@ def test_views_show_the_release_they_were_made_at(spark, published, cut_points, 
     assert rows(spark.sql(f"SELECT score, refresh_id FROM {TABLE}")) == [(9, "b")]
 
 
+def test_a_contract_may_name_a_view_of_some_of_its_rows(spark, store, build, views):
+    few = [("a", True, False), ("b", False, False), ("c", True, True)]
+    rules = build("association_rules", *({"antecedent": [a], "significant": s, "redundant": r} for a, s, r in few))
+    store.write_refresh("association_rules", rules, "a", AS_OF)
+    Releases(store).publish("a", date(2024, 2, 1), {"association_rules": "a"}, {"association_rules": 3}, {}, [])
+    assert views(store, "SELECT * FROM best_rules") == ["best_rules"]
+    assert rows(spark.sql("SELECT antecedent[0], refresh_id FROM best_rules")) == [("a", "a")]
+
+
 def test_a_table_of_no_release_has_no_view(store, cut_points, views):
     store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
     assert views(store) == []
