@@ -1,6 +1,7 @@
 """Offer every customer the items they are most likely to want.
 
-In: events, items, customers, customer_identities, matched_returns, association_rules. Out: candidates, recommendations.
+In: events, items, customers, customer_identities, matched_returns, association_rules. Out: candidates, recommendations,
+similar_items, similar_customers.
 """
 
 from lib.events.identities import canonical_customers, with_canonical
@@ -17,16 +18,22 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
     known = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
     rules = inputs["association_rules"].where("scope = 'all' AND significant AND NOT redundant")
+    found = find_candidates(known, rules, settings, run.stage, run.note)
     # published, and what lists are made of
-    candidates = run.stage(find_candidates(known, rules, settings, run.stage), "candidates")
-    return {"candidates": candidates, "recommendations": recommend(candidates, known.everyone, run.note)}
+    candidates = run.stage(found.rows, "candidates")
+    return {
+        "candidates": candidates,
+        "recommendations": recommend(candidates, known.everyone, settings.recommend, run.note),
+        "similar_items": found.similar_items,
+        "similar_customers": found.similar_customers,
+    }
 
 
 JOB = Job(
     name="recommend_items",
     doc=__doc__,
     reads=("events", "items", "customers", "customer_identities", "matched_returns", "association_rules"),
-    writes=("candidates", "recommendations"),
-    settings=("recommend", "als", "items"),
+    writes=("candidates", "recommendations", "similar_items", "similar_customers"),
+    settings=("recommend", "als", "item_cf", "user_cf", "ease", "items"),
     transform=transform,
 )

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.methods.ranks import rank_ids
-from lib.settings.sections import Recommend
+from lib.settings.recommend import Recommend
 
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from lib.methods.frames import arrange
 from lib.methods.ranks import rank_ids
-from lib.settings.sections import Als
+from lib.settings.recommend import Als
 
 Stage = Callable[[DataFrame, str], DataFrame]
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.recommend.als import fit_als
+from lib.recommend.collaborative import Offers, offer_by_histories
 from lib.recommend.eligibility import eligible_items
+from lib.recommend.histories import Histories, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
 from lib.settings import Settings
+from lib.tables import contract
 
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
@@ -73,13 +77,71 @@ def _everyone(customers: DataFrame, interactions: DataFrame) -> DataFrame:
     return joined.select("customer_id", F.coalesce("history", F.lit(0)).alias("history"))
 
 
-def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: Stage) -> DataFrame:
-    """Rows of candidates: the best `recommend.top_n` items of every model for every customer it can say something about."""
-    popular = _by_popularity(known, settings)
-    if known.warm.isEmpty():
-        return popular
-    by_rules = _by_rules(known, rules, settings)
-    return _by_als(known, settings, stage).unionByName(by_rules).unionByName(popular)
+@dataclass(frozen=True)
+class Candidates:
+    """rows: rows of candidates. similar_items, similar_customers: rows of those tables."""
+
+    rows: DataFrame
+    similar_items: DataFrame
+    similar_customers: DataFrame
+
+
+def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: Stage, note: Note) -> Candidates:
+    """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
+    wanted, spark = settings.recommend.models, rules.sparkSession
+    found = [_by_popularity(known, settings)] if "popular" in wanted else []
+    offers = Offers()
+    if not known.warm.isEmpty():
+        if "als" in wanted:
+            found.append(_by_als(known, settings, stage))
+        if "rules" in wanted:
+            found.append(_by_rules(known, rules, settings))
+        offers = offer_by_histories(_histories(known, settings, stage, note), settings, stage, note)
+        found += [_by_history(rows, model) for model, rows in offers.rows.items()]
+    return Candidates(
+        reduce(DataFrame.unionByName, found, _none(spark, "candidates")),
+        offers.similar_items or _none(spark, "similar_items"),
+        offers.similar_customers or _none(spark, "similar_customers"),
+    )
+
+
+def _none(spark: SparkSession, table: str) -> DataFrame:
+    return spark.createDataFrame([], contract(table).schema_ddl())
+
+
+def _histories(known: Known, settings: Settings, stage: Stage, note: Note) -> Histories:
+    wanted = settings.recommend
+    items = index_items(known.interactions, known.eligible, wanted.max_items)
+    parts = settings.fit.partitions
+    return make_histories(known.interactions, known.seen, items, wanted.max_history, parts, stage, note)
+
+
+_TEXTS = {
+    "item_cf": "goes with what the customer has: ",
+    "ease": "usually chosen together with what the customer has: ",
+    "user_cf": "liked by customers of a similar taste",
+}
+
+
+def _by_history(rows: DataFrame, model: str) -> DataFrame:
+    """Candidates whose reasons are items of the history; user_cf names none, for its neighbours are persons."""
+    labels = F.array_join(F.transform("because", lambda part: part["label"]), ", ")
+    text = F.lit(_TEXTS[model]) if model == "user_cf" else F.concat(F.lit(_TEXTS[model]), labels)
+    nothing = F.lit(None).cast("string")
+
+    def reason(item: Column, weight: Column) -> Column:
+        return F.struct(
+            F.lit("neighbours" if model == "user_cf" else "history").alias("kind"), item.alias("item_id"),
+            nothing.alias("rule"), weight.alias("weight"), text.alias("text"),
+        )  # fmt: skip
+
+    whole = F.array(reason(nothing, F.col("score")))
+    parts = F.transform("because", lambda part: reason(part["item_id"], part["weight"]))
+    reasons = F.when(F.size("because") > 0, parts).otherwise(whole)
+    return rows.select(
+        F.lit(model).alias("model"), "customer_id", "rank", "item_id", "score",
+        text.alias("reason"), reasons.cast(REASONS).alias("reasons"),
+    )  # fmt: skip
 
 
 def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:

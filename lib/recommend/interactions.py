@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.settings.sections import Recommend
+from lib.settings.recommend import Recommend
 
 
 def weigh_interactions(events: DataFrame, goods: DataFrame, settings: Recommend) -> DataFrame:

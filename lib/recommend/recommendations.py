@@ -1,21 +1,52 @@
-"""Every customer's list, out of what the models offer: ALS where there is history, popularity where there is none."""
+"""Every customer's list, out of what the models offer: fused where there is history, what is popular where there is none.
+
+Reciprocal-rank fusion (Cormack, Clarke and Buettcher 2009): score = Σ over models of weight / (constant + rank). Only ranks count, so the
+models' scores need no common scale. Cost: one aggregation of the candidates by customer and item.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+from lib.settings.recommend import Recommend
 
 Note = Callable[[str], None]
 
+POPULAR = "popular"
 
-def recommend(candidates: DataFrame, everyone: DataFrame, note: Note) -> DataFrame:
+
+def recommend(candidates: DataFrame, everyone: DataFrame, wanted: Recommend, note: Note) -> DataFrame:
     """Rows of recommendations for every customer of `everyone` (customer_id, history)."""
-    cold = everyone.where("history = 0")
+    cold, warm = everyone.where("history = 0"), everyone.where("history > 0")
     note(f"{cold.count():,} customers without history get what is popular")
-    by_als = candidates.where("model = 'als'")
-    popular = candidates.where("model = 'popular'").join(cold, on="customer_id", how="left_semi")
-    return by_als.unionByName(popular).select(
-        "customer_id", F.col("rank").cast("int").alias("rank"), "item_id", "score", "model", "reason", "reasons"
-    )
+    popular = candidates.where(F.col("model") == POPULAR).join(cold, on="customer_id", how="left_semi")
+    fused = fuse(candidates.join(warm, on="customer_id", how="left_semi"), wanted)
+    columns = ("customer_id", "rank", "item_id", "score", "model", "reason", "reasons")
+    return fused.select(*columns).unionByName(popular.select(*columns))
+
+
+def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
+    """The best `top_n` items of each customer. The model that adds most to an item's score gives the reason; `reasons` are all models'."""
+    adds = _weight(wanted) / (F.lit(wanted.fusion_constant) + F.col("rank"))
+    told = candidates.withColumn("adds", adds).where(F.col("adds") > 0)
+    part = F.struct((-F.col("adds")).alias("order"), "model", "adds", "reason", "reasons")
+    items = told.groupBy("customer_id", "item_id").agg(F.array_sort(F.collect_list(part)).alias("parts"))
+    scored = items.select(
+        "customer_id", "item_id",
+        # in the order of the parts: sums of floats depend on it
+        F.aggregate("parts.adds", F.lit(0.0), lambda total, more: total + more).alias("score"),
+        F.col("parts")[0]["reason"].alias("reason"), F.flatten("parts.reasons").alias("reasons"),
+    )  # fmt: skip
+    best = Window.partitionBy("customer_id").orderBy(F.desc("score"), "item_id")
+    ranked = scored.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= wanted.top_n)
+    return ranked.withColumn("model", F.lit("hybrid"))
+
+
+def _weight(wanted: Recommend) -> Column:
+    weight = F.lit(0.0)
+    for model, told in sorted(wanted.fusion_weights.items()):
+        weight = F.when(F.col("model") == model, F.lit(told)).otherwise(weight)
+    return weight

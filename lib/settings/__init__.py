@@ -18,6 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
+from lib.settings.recommend import Als, Ease, ItemCf, Recommend, UserCf
 from lib.settings.rules import Rules
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
@@ -46,8 +47,11 @@ class Settings(Section):
     factors: Factors
     interests: Interests
     rules: Rules
-    recommend: sections.Recommend
-    als: sections.Als
+    recommend: Recommend
+    als: Als
+    item_cf: ItemCf
+    user_cf: UserCf
+    ease: Ease
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -85,35 +85,3 @@ class Features(Section):
     return_types: list[str]
     """Event types that give money back."""
     rfm: Rfm
-
-
-class Recommend(Section):
-    """[recommend]: what is offered to whom."""
-
-    top_n: Annotated[int, Field(ge=1, le=10_000)]
-    """Items per customer."""
-    exclude_bought: bool
-    """Leave out what the customer already has."""
-    bought_types: list[str]
-    """Event types after which a customer has the item."""
-    weights: dict[str, float]
-    """How much one event of a type says about taste; below 0: dislike."""
-    other_weight: float
-    """The same for a type that is not in weights."""
-    popular_days: Count
-    """What is popular is counted over this many days before the as-of date."""
-    max_item_factors_mb: Count
-    """Most memory that the item factors may take on the driver and each executor, in MB."""
-
-
-class Als(Section):
-    """[als]: matrix factorisation of implicit feedback."""
-
-    rank: Count
-    """Factors per customer and item."""
-    iterations: Count
-    """Alternations."""
-    regularisation: Annotated[float, Field(ge=0)]
-    """λ, in MLlib's form: times the number of a customer's or item's interactions."""
-    confidence: Annotated[float, Field(ge=0)]
-    """α: the confidence in an interaction of strength r is 1 + α·r."""

@@ -1,6 +1,6 @@
 """Contracts of what is offered to whom."""
 
-from lib.tables.contract import Column, Table
+from lib.tables.contract import Column, Table, not_negative
 from lib.tables.features import KEPT
 
 _REASONS = Column(
@@ -15,7 +15,12 @@ CANDIDATES = Table(
     name="candidates",
     grain="One item that one model offers one customer.",
     columns=(
-        Column("model", "string", "als; rules: bought before the arrow, not yet after it; popular.", required=True),
+        Column(
+            "model",
+            "string",
+            "als, item_cf, user_cf, ease, rules (bought before the arrow, not yet after it) or popular.",
+            required=True,
+        ),
         Column("customer_id", "string", "The customer.", required=True),
         Column("rank", "int", "1 is the best of the model and customer.", required=True),
         Column("item_id", "string", "The item.", required=True),
@@ -36,8 +41,13 @@ RECOMMENDATIONS = Table(
         Column("customer_id", "string", "The customer.", required=True),
         Column("rank", "int", "1 is the best.", required=True),
         Column("item_id", "string", "The item.", required=True),
-        Column("score", "double", "The model's score: it orders the items of one customer and model.", required=True),
-        Column("model", "string", "als, or popular for customers without history.", required=True),
+        Column(
+            "score",
+            "double",
+            "Reciprocal-rank fusion of the models, or the popularity: it orders one customer's items.",
+            required=True,
+        ),
+        Column("model", "string", "hybrid, or popular for customers without history.", required=True),
         Column("reason", "string", "Why the item is offered, in a sentence.", required=True),
         _REASONS,
     ),
@@ -47,4 +57,41 @@ RECOMMENDATIONS = Table(
     checks=_CHECKS,
 )
 
-TABLES = (CANDIDATES, RECOMMENDATIONS)
+SIMILAR_ITEMS = Table(
+    name="similar_items",
+    grain="One neighbour of one item.",
+    columns=(
+        Column(
+            "method",
+            "string",
+            "cosine, adjusted_cosine, jaccard, tfidf or bm25, over the customers' tastes.",
+            required=True,
+        ),
+        Column("item_id", "string", "The item.", required=True),
+        Column("rank", "int", "1 is the most similar.", required=True),
+        Column("similar_item_id", "string", "Its neighbour.", required=True),
+        Column("similarity", "double", "Above 0; 1: the same customers in the same proportions.", required=True),
+    ),
+    key=("method", "item_id", "rank"),
+    subject=None,
+    retention=KEPT,
+    checks={"rank_from_1": "rank >= 1", "similarity_a_number": not_negative("similarity")},
+)
+
+SIMILAR_CUSTOMERS = Table(
+    name="similar_customers",
+    grain="One neighbour of one customer.",
+    columns=(
+        Column("method", "string", "cosine or pearson, over their tastes.", required=True),
+        Column("customer_id", "string", "The customer.", required=True),
+        Column("rank", "int", "1 is the most similar.", required=True),
+        Column("similar_customer_id", "string", "Their neighbour: a person too.", required=True),
+        Column("similarity", "double", "Above 0; 1: the same tastes in the same proportions.", required=True),
+    ),
+    key=("method", "customer_id", "rank"),
+    subject="customer_id",
+    retention=KEPT,
+    checks={"rank_from_1": "rank >= 1", "similarity_a_number": not_negative("similarity")},
+)
+
+TABLES = (CANDIDATES, RECOMMENDATIONS, SIMILAR_ITEMS, SIMILAR_CUSTOMERS)

@@ -107,6 +107,10 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("segment_context", "lift_a_number"): [{"lift": NAN}, {"lift": -0.1}, {"lift": INFINITY}],
     ("candidates", "rank_from_1"): [{"rank": 0}],
     ("candidates", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
+    ("similar_items", "rank_from_1"): [{"rank": 0}],
+    ("similar_items", "similarity_a_number"): [{"similarity": NAN}, {"similarity": -0.1}],
+    ("similar_customers", "rank_from_1"): [{"rank": 0}],
+    ("similar_customers", "similarity_a_number"): [{"similarity": NAN}, {"similarity": -0.1}],
     ("recommendations", "rank_from_1"): [{"rank": 0}],
     ("recommendations", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
 }

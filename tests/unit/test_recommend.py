@@ -54,8 +54,11 @@ def run(build, small, stage, pairs, customers=None, events=None, items=None, rul
         items if items is not None else catalogue(build, [i for _, i in pairs]),
         AS_OF, small(**keys), stage,
     )  # fmt: skip
-    found = find_candidates(known, rules if rules is not None else build("association_rules"), small(**keys), stage)
-    offered = recommend(stage(found, "candidates"), known.everyone, notes.append)
+    told = small(**keys)
+    found = find_candidates(
+        known, rules if rules is not None else build("association_rules"), told, stage, notes.append
+    )
+    offered = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
 
@@ -210,7 +213,7 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     )
     events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
     known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
-    rows = find_candidates(known, rules, settings, stage).collect()
+    rows = find_candidates(known, rules, settings, stage, lambda _: None).rows.collect()
     offers = {(row["model"], row["customer_id"], row["rank"]): row for row in rows}
     assert {key[1:] for key in offers if key[0] == "rules"} == {("c", 1)}
     by_rule = offers["rules", "c", 1]

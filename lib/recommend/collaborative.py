@@ -1,0 +1,85 @@
+"""What the models that read histories offer: neighbours of items, neighbours of customers, and the linear item model.
+
+Cost at 10⁸ events: one product of the histories' columns (lib.methods.gram) for item neighbours and one for the linear model, customers ×
+reference for customer neighbours, and for each model one blocked product of all histories with what it has learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lib.recommend.ease import fit_ease
+from lib.recommend.histories import Histories
+from lib.recommend.history_scoring import top_by_history
+from lib.recommend.item_cf import ItemNeighbours, find_similar_items, similarity_matrix
+from lib.recommend.user_cf import CustomerNeighbours, choose_reference, find_similar_customers
+from lib.settings import Settings
+
+Stage = Callable[[DataFrame, str], DataFrame]
+Note = Callable[[str], None]
+
+
+@dataclass
+class Offers:
+    """model → its rows (customer_id, rank, item_id, score, because); and who is like whom, for those that say so."""
+
+    rows: dict[str, DataFrame] = field(default_factory=dict)
+    similar_items: DataFrame | None = None
+    similar_customers: DataFrame | None = None
+
+
+def offer_by_histories(histories: Histories, settings: Settings, stage: Stage, note: Note) -> Offers:
+    """The best `recommend.top_n` items of each customer with a history by each wanted model."""
+    wanted, offers = settings.recommend.models, Offers()
+    if "item_cf" in wanted:
+        _by_items(histories, settings, stage, offers)
+    if "user_cf" in wanted:
+        _by_customers(histories, settings, stage, note, offers)
+    if "ease" in wanted:
+        _by_ease(histories, settings, note, offers)
+    return offers
+
+
+def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Offers) -> None:
+    items = histories.items
+    # published, and the model itself
+    similar = stage(find_similar_items(histories, settings.item_cf, settings.fit.partitions), "similar_items")
+    model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
+    top_n = settings.recommend.top_n
+    offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), top_n, model)
+    names = items.frame(similar)
+    named = similar.join(names, on="place", how="inner")
+    others = names.select(F.col("place").alias("similar"), F.col("item_id").alias("similar_item_id"))
+    offers.similar_items = named.join(F.broadcast(others), on="similar", how="inner").select(
+        F.lit(settings.item_cf.similarity).alias("method"), "item_id", "rank", "similar_item_id", "similarity"
+    )
+
+
+def _by_customers(histories: Histories, settings: Settings, stage: Stage, note: Note, offers: Offers) -> None:
+    reference = choose_reference(histories, settings.user_cf, settings.fit.seed, note)
+    # published, and what is scored by
+    similar = stage(find_similar_customers(histories, reference, settings.user_cf), "similar_customers")
+    cell = F.struct("place", "similarity")
+    lists = similar.groupBy("customer_id").agg(F.array_sort(F.collect_list(cell)).alias("cells"))
+    near = lists.select(
+        "customer_id", F.col("cells.place").alias("places"), F.col("cells.similarity").alias("strengths")
+    )
+    rows = near.join(histories.rows.select("customer_id", "seen"), on="customer_id", how="inner")
+    model = CustomerNeighbours(reference.matrix)
+    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, len(reference.ids), settings.recommend.top_n)
+    offers.similar_customers = similar.select(
+        F.lit(settings.user_cf.similarity).alias("method"), "customer_id", "rank", "similar_customer_id", "similarity"
+    )
+
+
+def _by_ease(histories: Histories, settings: Settings, note: Note, offers: Offers) -> None:
+    items = histories.items
+    if len(items) > settings.ease.max_items:
+        note(f"ease is left out: {len(items):,} items are known, and ease.max_items is {settings.ease.max_items:,}")
+        return
+    model = fit_ease(histories, settings.ease.regularisation, settings.fit.partitions)
+    offers.rows["ease"] = top_by_history(histories.rows, items, model, len(items), settings.recommend.top_n, model)

@@ -1,0 +1,74 @@
+"""The linear item model in closed form: each item predicted from all others (Steck 2019, "Embarrassingly shallow autoencoders").
+
+Minimises |X - XB|² + λ|B|² with the diagonal of B zero, X the 0/1 matrix of customers × items: with P = (XᵀX + λI)⁻¹, B_ij = -P_ij / P_jj.
+XᵀX is summed on the executors; the inverse is taken on the driver: O(items³), 8·items² bytes twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import linalg, sparse
+
+from lib.methods.gram import multiply_columns
+from lib.recommend.histories import Histories, as_matrix
+
+Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
+
+
+@dataclass(frozen=True)
+class ItemWeights:
+    """Scores of items by a weight per pair of items: row of the history item, column of the item scored."""
+
+    weights: npt.NDArray[np.float32]
+
+    def scores(self, histories: Matrix) -> npt.NDArray[np.float64]:
+        """One row per history, one column per item."""
+        scored: npt.NDArray[np.float64] = np.asarray(_ones(histories) @ self.weights, dtype=np.float64)
+        return scored
+
+    def contributions(self, histories: Matrix, items: npt.NDArray[np.int64]) -> Matrix:
+        """What each history item adds to the score of the item of the same row."""
+        rows = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
+        data = self.weights[histories.indices, items[rows]].astype(np.float64)
+        return sparse.csr_matrix((data, histories.indices, histories.indptr), shape=histories.shape)
+
+
+def _ones(histories: Matrix) -> Matrix:
+    data = np.ones(len(histories.data), dtype=np.float32)
+    return sparse.csr_matrix((data, histories.indices, histories.indptr), shape=histories.shape)
+
+
+def fit_ease(histories: Histories, regularisation: float, blocks: int) -> ItemWeights:
+    """The weights of all pairs of items."""
+    items = len(histories.items)
+
+    def read(batch: pa.RecordBatch) -> Matrix:
+        return as_matrix(batch, items, values=None)
+
+    found = multiply_columns(
+        histories.rows.select("places"), "places", items, blocks, read, _as_rows, "place int, products binary"
+    )
+    gram = np.zeros((items, items))
+    # items × items: the caller has compared it with ease.max_items
+    for row in found.toLocalIterator():
+        gram[row["place"]] = np.frombuffer(row["products"], dtype=np.float64)
+    return ItemWeights(solve(gram, regularisation))
+
+
+def _as_rows(columns: npt.NDArray[np.int64], products: npt.NDArray[np.float64]) -> pa.RecordBatch:
+    rows = pa.array([row.tobytes() for row in products], pa.binary())
+    return pa.RecordBatch.from_arrays([pa.array(columns, pa.int32()), rows], names=["place", "products"])
+
+
+def solve(gram: npt.NDArray[np.float64], regularisation: float) -> npt.NDArray[np.float32]:
+    """B from XᵀX."""
+    inverse = linalg.inv(gram + regularisation * np.eye(len(gram)), overwrite_a=True, check_finite=False)
+    weights = -inverse / np.diag(inverse)[None, :]
+    np.fill_diagonal(weights, 0.0)
+    result: npt.NDArray[np.float32] = weights.astype(np.float32)
+    return result

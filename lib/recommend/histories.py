@@ -1,0 +1,139 @@
+"""Customers' histories as rows of a sparse matrix, customers × items, that executors go through block by block.
+
+Items are numbered by the order of their ids; the numbering is item-sized and the same on the driver and every executor. Histories stay
+distributed: a customer's row is one array of places and one of strengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from scipy import sparse
+
+from lib.methods.frames import arrange
+
+Stage = Callable[[DataFrame, str], DataFrame]
+Note = Callable[[str], None]
+Floats = npt.NDArray[np.floating]
+
+BLOCK_BYTES = 32 * 2**20
+"""Memory of one block's dense score matrix; blocks of customers are cut to it."""
+
+
+class TooManyItems(ValueError):
+    """More items than the driver and each executor may hold."""
+
+
+@dataclass(frozen=True)
+class ItemIndex:
+    """The items, by place: ids in ascending order, what a person calls them, whether they may be offered."""
+
+    ids: list[str]
+    labels: list[str]
+    offered: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def frame(self, like: DataFrame) -> DataFrame:
+        """item_id, place: to be broadcast, for it is item-sized."""
+        spark = like.sparkSession
+        schema = "item_id string, place int"
+        return F.broadcast(
+            spark.createDataFrame(
+                pa.table({"item_id": pa.array(self.ids, pa.string()), "place": np.arange(len(self), dtype=np.int32)}),
+                schema,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Histories:
+    """rows: customer_id, places array<int>, strengths array<double>, seen array<int>; one per customer with a history."""
+
+    rows: DataFrame
+    items: ItemIndex
+
+
+def index_items(interactions: DataFrame, eligible: DataFrame, max_items: int) -> ItemIndex:
+    """The items that someone has a taste for or that may be offered. Raises TooManyItems with the figure and the remedy."""
+    offered = eligible.select("item_id", "title", F.lit(True).alias("offered"))
+    known = interactions.select("item_id").distinct().join(offered, on="item_id", how="full_outer")
+    count = known.count()
+    if count > max_items:
+        raise TooManyItems(
+            f"{count:,} items are known, and recommend.max_items is {max_items:,}: raise it, or exclude items in items.exclude"
+        )
+    # item-sized, and bounded by the check above
+    table = known.select(
+        "item_id", F.coalesce("title", "item_id").alias("label"), F.coalesce("offered", F.lit(False)).alias("offered")
+    ).toArrow()
+    table = table.sort_by("item_id")
+    offers = np.asarray(table.column("offered").to_pylist(), dtype=bool)
+    return ItemIndex(table.column("item_id").to_pylist(), table.column("label").to_pylist(), offers)
+
+
+def make_histories(
+    interactions: DataFrame,
+    seen: DataFrame | None,
+    items: ItemIndex,
+    max_history: int,
+    partitions: int,
+    stage: Stage,
+    note: Note,
+) -> Histories:
+    """Each customer's history: at most `max_history` items, those of the strongest taste (ties by id)."""
+    places = items.frame(interactions)
+    placed = interactions.join(places, on="item_id", how="inner")
+    strongest = Window.partitionBy("customer_id").orderBy(F.desc("strength"), "place")
+    ranked = placed.withColumn("nth", F.row_number().over(strongest))
+    cell = F.struct("place", "strength")
+    lists = ranked.groupBy("customer_id").agg(
+        F.array_sort(F.collect_list(F.when(F.col("nth") <= max_history, cell))).alias("cells"),
+        F.max("nth").alias("held"),
+    )
+    rows = lists.select(
+        "customer_id", "held", F.col("cells.place").alias("places"), F.col("cells.strength").alias("strengths")
+    )
+    nothing = F.array().cast("array<int>")
+    if seen is None:
+        rows = rows.withColumn("seen", nothing)
+    else:
+        had = seen.join(places, on="item_id", how="inner").groupBy("customer_id")
+        rows = rows.join(had.agg(F.collect_list("place").alias("seen")), on="customer_id", how="left")
+        rows = rows.withColumn("seen", F.coalesce("seen", nothing))
+    # every model goes over them, some several times; sums of floats depend on their order
+    staged = stage(arrange(rows, "customer_id", partitions), "histories")
+    cut = staged.where(F.col("held") > max_history).agg(
+        F.count("*").alias("customers"), F.sum(F.col("held") - max_history).alias("items")
+    )
+    row = cut.head()
+    if row and row["customers"]:
+        note(
+            f"{row['customers']:,} customers have more than recommend.max_history = {max_history:,} items: "
+            f"{row['items']:,} of their weaker tastes were left out"
+        )
+    return Histories(staged.drop("held"), items)
+
+
+def as_matrix(batch: pa.RecordBatch, items: int, values: str | None = "strengths") -> sparse.csr_matrix:
+    """The batch's histories as a matrix, customers × items; without `values` all ones."""
+    places = batch.column("places")
+    ends = np.concatenate([[0], np.cumsum(np.asarray(places.value_lengths(), dtype=np.int64))])
+    columns = np.asarray(places.flatten(), dtype=np.int32)
+    data = np.ones(len(columns)) if values is None else np.asarray(batch.column(values).flatten(), dtype=np.float64)
+    return sparse.csr_matrix((data, columns, ends), shape=(batch.num_rows, items))
+
+
+def blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:
+    """The batches, cut so that a dense block of `width` doubles a row stays within BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // (8 * max(1, width)))
+    for batch in batches:
+        for start in range(0, batch.num_rows, size):
+            yield batch.slice(start, size)

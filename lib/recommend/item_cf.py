@@ -1,0 +1,167 @@
+"""Item-based collaborative filtering: items are alike where the same customers like them (Sarwar et al. 2001; Deshpande and Karypis 2004).
+
+With r the strength of a customer's taste for an item: cosine s(i, j) = Σ r_ui r_uj / (|r_i||r_j|), zeros counted; adjusted cosine: of r
+less the customer's mean, over the items they have; Jaccard: customers of both / customers of either; TF-IDF: cosine of √r · idf_u, and
+BM25: of r (K+1) / (r + K (1 - b + b · Σ_u r_ui / its mean)) · idf_u, with idf_u = ln(items / (1 + items of u)), K = 100, b = 0.8: a
+customer who has everything tells little (Robertson and Zaragoza 2009). Prediction: Σ_j r_uj s(j, i) over the history, or that over
+Σ_j |s(j, i)|: an average, in the scale of ratings. Cost: see lib.methods.gram; item-sized arrays on the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from scipy import sparse
+
+from lib.methods.gram import multiply_columns
+from lib.recommend.histories import Histories, as_matrix
+from lib.recommend.scoring import best_of_each_row
+from lib.settings.recommend import ItemCf
+
+Floats = npt.NDArray[np.float64]
+Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
+Weigh = Callable[[Matrix], Matrix]
+
+_SATURATION, _LENGTH = 100.0, 0.8
+_DIGITS = 12
+"""Similarities are rounded to this many decimals, so that the order in which they were summed decides no rank."""
+
+SCHEMA = "place int, rank int, similar int, similarity double"
+
+
+def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> DataFrame:
+    """place, rank, similar (a place), similarity > 0: the `neighbours` most similar items of each."""
+    items = len(histories.items)
+    weigh = _weighting(histories, settings.similarity)
+    squares = sum_columns(histories, lambda matrix: weigh(matrix).power(2))
+    jaccard = settings.similarity == "jaccard"
+    with np.errstate(divide="ignore"):
+        scale = np.ones(items) if jaccard else np.where(squares > 0, 1 / np.sqrt(squares), 0.0)
+
+    def read(batch: pa.RecordBatch) -> Matrix:
+        return weigh(as_matrix(batch, items)) @ sparse.diags_array(scale, format="csr")
+
+    finish = partial(_best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
+    return multiply_columns(histories.rows, "places", items, blocks, read, finish, SCHEMA)
+
+
+def _best_neighbours(
+    columns: npt.NDArray[np.int64], products: Floats, counts: Floats | None, neighbours: int
+) -> pa.RecordBatch:
+    if counts is not None:
+        either = counts[columns][:, None] + counts[None, :] - products
+        products = np.divide(products, either, out=np.zeros_like(products), where=either > 0)
+    similarity = np.round(products, _DIGITS)
+    similarity[similarity <= 0] = -np.inf
+    similarity[np.arange(len(columns)), columns] = -np.inf
+    rows, similar, ranks = best_of_each_row(similarity, neighbours)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(columns[rows], pa.int32()),
+            pa.array(ranks, pa.int32()),
+            pa.array(similar, pa.int32()),
+            pa.array(similarity[rows, similar]),
+        ],
+        names=["place", "rank", "similar", "similarity"],
+    )
+
+
+def _weighting(histories: Histories, similarity: str) -> Weigh:
+    """How strengths become the weights whose cosine is taken."""
+    if similarity == "jaccard":
+        return _ones
+    if similarity == "adjusted_cosine":
+        return _less_the_mean
+    items = len(histories.items)
+    if similarity == "tfidf":
+        return partial(_tfidf, items=items)
+    if similarity == "bm25":
+        lengths = sum_columns(histories, lambda matrix: matrix)
+        return partial(_bm25, items=items, relative=lengths / max(lengths.mean(), np.finfo(float).tiny))
+    return _as_it_is
+
+
+def _as_it_is(matrix: Matrix) -> Matrix:
+    return matrix
+
+
+def _with_data(matrix: Matrix, data: Floats) -> Matrix:
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _ones(matrix: Matrix) -> Matrix:
+    return _with_data(matrix, np.ones_like(matrix.data))
+
+
+def _less_the_mean(matrix: Matrix) -> Matrix:
+    lengths = np.diff(matrix.indptr)
+    means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
+    return _with_data(matrix, matrix.data - np.repeat(means, lengths))
+
+
+def _idf(matrix: Matrix, items: int) -> Floats:
+    lengths = np.diff(matrix.indptr)
+    weights: Floats = np.repeat(np.maximum(np.log(items) - np.log1p(lengths), 0.0), lengths)
+    return weights
+
+
+def _tfidf(matrix: Matrix, items: int) -> Matrix:
+    return _with_data(matrix, np.sqrt(matrix.data) * _idf(matrix, items))
+
+
+def _bm25(matrix: Matrix, items: int, relative: Floats) -> Matrix:
+    against = _SATURATION * (1 - _LENGTH + _LENGTH * relative[matrix.indices])
+    weights = matrix.data * (_SATURATION + 1) / (against + matrix.data)
+    return _with_data(matrix, weights * _idf(matrix, items))
+
+
+def sum_columns(histories: Histories, function: Weigh) -> Floats:
+    """The sum of each column of function(matrix) over all customers: item-sized."""
+    items = len(histories.items)
+
+    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        total = np.zeros(items)
+        for batch in batches:
+            total += np.asarray(function(as_matrix(batch, items)).sum(axis=0)).ravel()
+        yield pa.RecordBatch.from_arrays([pa.array([total], pa.list_(pa.float64()))], names=["sums"])
+
+    # one item-sized array per part of the histories, in the order of the parts
+    parts = histories.rows.select("places", "strengths").mapInArrow(add, "sums array<double>").toArrow()
+    sums = np.asarray(parts.column("sums").combine_chunks().flatten(), dtype=np.float64).reshape(-1, items)
+    result: Floats = sums.sum(axis=0)
+    return result
+
+
+def similarity_matrix(similar: DataFrame, items: int) -> Matrix:
+    """The similarities as a matrix: a row per item, its neighbours in it."""
+    # at most items × neighbours entries: item-sized
+    table = similar.select("place", "similar", "similarity").toArrow()
+    places, others, values = (np.asarray(table.column(name)) for name in ("place", "similar", "similarity"))
+    return sparse.csr_matrix((values, (places, others)), shape=(items, items))
+
+
+@dataclass(frozen=True)
+class ItemNeighbours:
+    """Scores of items by the history's neighbours among them."""
+
+    similarity: Matrix
+    average: bool
+
+    def scores(self, histories: Matrix) -> Floats:
+        """One row per history, one column per item; 0: no neighbour."""
+        scored: Floats = (histories @ self.similarity).toarray()
+        if self.average:
+            told = (_ones(histories) @ abs(self.similarity)).toarray()
+            scored = np.divide(scored, told, out=np.zeros_like(scored), where=told > 0)
+        return scored
+
+    def contributions(self, histories: Matrix, items: npt.NDArray[np.int64]) -> Matrix:
+        """What each history item adds to the score of the item of the same row, before an average is taken."""
+        return histories.multiply(self.similarity.T.tocsr()[items]).tocsr()

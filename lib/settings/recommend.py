@@ -1,0 +1,85 @@
+"""The sections of the settings that say what is offered to whom, and how each model is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lib.settings.section import Count, Section
+
+
+class Recommend(Section):
+    """[recommend]: what is offered to whom."""
+
+    top_n: Annotated[int, Field(ge=1, le=10_000)]
+    """Items per customer."""
+    exclude_bought: bool
+    """Leave out what the customer already has."""
+    bought_types: list[str]
+    """Event types after which a customer has the item."""
+    weights: dict[str, float]
+    """How much one event of a type says about taste; below 0: dislike."""
+    other_weight: float
+    """The same for a type that is not in weights."""
+    popular_days: Count
+    """What is popular is counted over this many days before the as-of date."""
+    max_item_factors_mb: Count
+    """Most memory that the item factors may take on the driver and each executor, in MB."""
+    max_items: Count
+    """Most items that may be known; they are numbered on the driver."""
+    max_history: Count
+    """Most items of one customer's history that models look at: those of the strongest taste."""
+    models: list[Literal["als", "item_cf", "user_cf", "ease", "rules", "popular"]]
+    """Models whose candidates are made."""
+    fusion_constant: Annotated[float, Field(ge=0)]
+    """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
+    fusion_weights: dict[str, Annotated[float, Field(ge=0)]]
+    """Weight of each model in the fusion; a model that is not listed has none."""
+
+
+class Als(Section):
+    """[als]: matrix factorisation of implicit feedback."""
+
+    rank: Count
+    """Factors per customer and item."""
+    iterations: Count
+    """Alternations."""
+    regularisation: Annotated[float, Field(ge=0)]
+    """λ, in MLlib's form: times the number of a customer's or item's interactions."""
+    confidence: Annotated[float, Field(ge=0)]
+    """α: the confidence in an interaction of strength r is 1 + α·r."""
+
+
+class ItemCf(Section):
+    """[item_cf]: items that the same customers like."""
+
+    similarity: Literal["cosine", "adjusted_cosine", "jaccard", "bm25", "tfidf"]
+    """cosine of the columns of strengths; adjusted: of strengths less the customer's mean; jaccard: of the sets of customers; bm25, tfidf:
+    cosine of weights that count a customer of many items for less."""
+    prediction: Literal["sum", "average"]
+    """sum of strength × similarity over the history; or that over the similarities: an average, in the scale of ratings."""
+    neighbours: Count
+    """Similar items kept per item."""
+
+
+class UserCf(Section):
+    """[user_cf]: customers who like the same items."""
+
+    similarity: Literal["cosine", "pearson"]
+    """cosine of the rows of strengths; pearson: correlation over the items both have."""
+    significance: Annotated[int, Field(ge=0)]
+    """A similarity that rests on n items in common is multiplied by min(n, this) / this; 0: not."""
+    neighbours: Count
+    """Similar customers kept per customer."""
+    max_customers: Count
+    """Most customers that neighbours are sought among: all, or a sample of them by hash."""
+
+
+class Ease(Section):
+    """[ease]: the linear item model in closed form."""
+
+    max_items: Annotated[int, Field(ge=0, le=20_000)]
+    """Where more items are known the model is left out: it inverts a matrix of items × items on the driver."""
+    regularisation: Annotated[float, Field(gt=0)]
+    """λ, added to the diagonal of the item matrix."""
