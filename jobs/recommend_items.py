@@ -8,8 +8,10 @@ from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.recommendations import recommend
+from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Run
 from lib.settings import Settings
+from lib.tables.rules import BEST
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
@@ -17,7 +19,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     customers = canonical_customers(inputs["customers"], identities)
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
     known = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
-    rules = inputs["association_rules"].where("scope = 'all' AND significant AND NOT redundant")
+    rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
     found = find_candidates(known, rules, settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")

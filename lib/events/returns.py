@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from lib.methods.lists import list_ends
 
 Stage = Callable[[DataFrame, str], DataFrame]
 Floats = npt.NDArray[np.float64]
@@ -189,8 +192,7 @@ def _allocate_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBa
 
 def _slices(lists: pa.ListArray) -> Iterator[slice]:
     """Where each list is in the flattened array."""
-    ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
-    return (slice(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True))
+    return (slice(int(start), int(end)) for start, end in pairwise(list_ends(lists)))
 
 
 def _numbers(lines: pa.StructArray, field: str) -> Any:

@@ -16,7 +16,8 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.methods.clocks import local_time, name_season, pick
+from lib.methods.clocks import local_time, name_season
+from lib.methods.frames import pick
 from lib.settings.customers import Context
 from lib.tables.contract import GONE
 from lib.tables.days import CONTEXTS, MONEY

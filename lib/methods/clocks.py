@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+
+from lib.methods.frames import pick
 
 SEASONS = ("winter", "spring", "summer", "autumn")
 """Three months each, from December."""
@@ -22,8 +24,3 @@ def local_time(zones: Mapping[str, str]) -> Column:
 def name_season(local: Column) -> Column:
     """The season of a local time; null where there is none."""
     return pick(SEASONS, F.floor(F.month(local) % 12 / 3))
-
-
-def pick(names: Sequence[str], place: Column) -> Column:
-    """The name at a place from 0; null where the place is null."""
-    return F.when(place.isNotNull(), F.element_at(F.array(*map(F.lit, names)), place.cast("int") + 1))

@@ -19,6 +19,12 @@ def arrange(df: DataFrame, key: str, partitions: int, then: Sequence[str] = ()) 
     return df.repartition(partitions, key).sortWithinPartitions(key, *then)
 
 
+def pick(values: Sequence[object], place: Column) -> Column:
+    """The literal at a place that counts from 0; null where the place is null."""
+    # element_at of an array without nulls takes a null place for the last
+    return F.when(place.isNotNull(), F.element_at(F.array(*map(F.lit, values)), place.cast("int") + 1))
+
+
 def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[list[str], bool]:
     """The wanted values of a column of few different values, or, where it holds none of them, all that it holds (and True)."""
     held = sorted(row[column] for row in df.select(column).distinct().collect())  # few values

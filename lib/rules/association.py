@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from lib.rules.customers import count_customers
 from lib.rules.pruning import with_improvement, with_rank
-from lib.rules.significance import with_p_values, with_q_values
+from lib.rules.significance import COUNTS, with_p_values, with_q_values
 from lib.settings.rules import Rules
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -83,9 +83,7 @@ def _parts(column: str, most: int) -> Column:
 
 def with_measures(counted: DataFrame) -> DataFrame:
     """The figures of each rule from its four counts."""
-    both, left, right, n = (
-        F.col(c).cast("double") for c in ("orders", "antecedent_orders", "consequent_orders", "all_orders")
-    )
+    both, left, right, n = (F.col(name).cast("double") for name in COUNTS)
     confidence = both / left
     certain = F.col("orders") == F.col("antecedent_orders")
     return counted.select(
@@ -97,5 +95,5 @@ def with_measures(counted: DataFrame) -> DataFrame:
         F.when(~certain, (F.lit(1.0) - right / n) / (F.lit(1.0) - confidence)).alias("conviction"),
         ((confidence + both / right) / 2.0).alias("kulczynski"),
         (F.abs(left - right) / (left + right - both)).alias("imbalance_ratio"),
-        "orders", "antecedent_orders", "consequent_orders", "all_orders",
+        *COUNTS,
     )  # fmt: skip

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
+from lib.methods.lists import list_owners
 from lib.rules.coding import Coded
 from lib.rules.floors import Floor, ladder
 
@@ -57,8 +58,7 @@ def _profile(items: Mapping[str, Sequence[int]]) -> Profile:
         for batch in batches:
             for scope in pc.unique(batch.column("scope")).to_pylist():
                 codes = batch.column("codes").filter(pc.equal(batch.column("scope"), scope))
-                owners = np.repeat(np.arange(len(codes)), np.asarray(codes.value_lengths(), dtype=np.int64))
-                flat = np.asarray(codes.flatten())
+                owners, flat = list_owners(codes), np.asarray(codes.flatten())
                 sizes = [np.bincount(owners[flat < below], minlength=len(codes)) for below in items[scope]]
                 yield pa.RecordBatch.from_arrays(
                     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-KEY = ("scope", "antecedent", "consequent")
+from lib.tables.rules import RULE_KEY
 
 
 def compare_rules(before: DataFrame | None, now: DataFrame, min_change: float) -> DataFrame:
@@ -13,12 +13,12 @@ def compare_rules(before: DataFrame | None, now: DataFrame, min_change: float) -
 
     up and down: the lift has changed by `min_change` of what it was, or more. The first release has nothing to compare with.
     """
-    lifts = now.select(*KEY, F.col("lift").alias("lift_now"))
+    lifts = now.select(*RULE_KEY, F.col("lift").alias("lift_now"))
     if before is None:
         return _told(lifts.withColumn("lift_before", F.lit(None).cast("double")).limit(0), min_change)
-    old = before.select(*KEY, F.col("lift").alias("lift_before"))
+    old = before.select(*RULE_KEY, F.col("lift").alias("lift_before"))
     both = old.select("scope").distinct().join(lifts.select("scope").distinct(), on="scope", how="inner")
-    joined = old.join(lifts, on=list(KEY), how="full_outer")
+    joined = old.join(lifts, on=list(RULE_KEY), how="full_outer")
     return _told(joined.join(F.broadcast(both), on="scope", how="left_semi"), min_change)  # a row per scope
 
 
@@ -31,5 +31,7 @@ def _told(joined: DataFrame, min_change: float) -> DataFrame:
         .when((relative >= min_change) & (relative > 0), "up")
         .when((relative <= -min_change) & (relative < 0), "down")
     )
-    told = joined.select(*KEY, change.alias("change"), "lift_before", "lift_now", relative.alias("relative_change"))
+    told = joined.select(
+        *RULE_KEY, change.alias("change"), "lift_before", "lift_now", relative.alias("relative_change")
+    )
     return told.where("change IS NOT NULL")

@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.lists import list_owners
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -84,12 +86,11 @@ def _count(rows: pa.Table, sets: list[list[str]]) -> Ints:
     order = np.argsort(owners, kind="stable")
     owners = owners[order]
     baskets = rows.column("items").combine_chunks().take(pa.array(order))
-    lengths = np.asarray(baskets.value_lengths(), dtype=np.int64)
     codes = baskets.flatten().dictionary_encode()
     place = {name: number for number, name in enumerate(codes.dictionary.to_pylist())}
     flat = np.asarray(codes.indices, dtype=np.int64)
     by_item = np.argsort(flat, kind="stable")  # within an item the baskets stay in order
-    held_in = np.repeat(np.arange(len(baskets)), lengths)[by_item]
+    held_in = list_owners(baskets)[by_item]
     starts = np.searchsorted(flat[by_item], np.arange(len(place) + 1))
     lists = [held_in[starts[n] : starts[n + 1]] for n in range(len(place))]
     found = np.zeros(len(sets), dtype=np.int64)

@@ -17,12 +17,12 @@ from pyspark.ml.fpm import PrefixSpan
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.lists import cut_lists, list_ends, list_owners, make_lists
 from lib.rules.floors import Floor, ladder, search_floor
 from lib.rules.sequences import (
     Histories,
     find_pairs,
     gather_histories,
-    scopes_of,
     single_antecedents,
     with_figures,
 )
@@ -48,7 +48,7 @@ def find_sequential_rules(
     )
     if wanted.patterns < _SHORTEST:
         return rules
-    for place, (scope, floor) in enumerate(scopes_of(histories)):
+    for place, (scope, floor) in enumerate(histories.floors.items()):
         found = find_patterns(histories, scope, floor, wanted, place, stage, note)
         if found is not None:
             rules = rules.unionByName(_as_rules(found, histories, scope, wanted.min_confidence))
@@ -118,15 +118,11 @@ def _code(histories: DataFrame, names: pa.Array) -> DataFrame:
         for batch in batches:
             orders = batch.column("orders")
             held = orders.flatten().field("items")
-            owners = np.repeat(np.arange(len(held)), np.asarray(held.value_lengths(), dtype=np.int64))
+            owners = list_owners(held)
             codes = np.asarray(pc.index_in(held.flatten(), value_set=shared.value).fill_null(-1), dtype=np.int32)
             owners, codes = owners[codes >= 0], codes[codes >= 0]
-            inner = pa.ListArray.from_arrays(
-                pa.array(np.searchsorted(owners, np.arange(len(held) + 1)).astype(np.int32)), pa.array(codes)
-            )
-            ends = np.concatenate([[0], np.cumsum(np.asarray(orders.value_lengths(), dtype=np.int64))])
-            outer = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), inner)
-            yield pa.RecordBatch.from_arrays([outer], names=["sequence"])
+            inner = make_lists(owners, len(held), pa.array(codes))
+            yield pa.RecordBatch.from_arrays([cut_lists(list_ends(orders), inner)], names=["sequence"])
 
     return histories.select("orders").mapInArrow(code, "sequence array<array<int>>")
 
@@ -137,8 +133,7 @@ def _decode(patterns: DataFrame, names: pa.Array) -> DataFrame:
     def name(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             codes = batch.column("pattern")
-            ends = np.concatenate([[0], np.cumsum(np.asarray(codes.value_lengths(), dtype=np.int64))])
-            lists = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), shared.value.take(codes.flatten()))
+            lists = cut_lists(list_ends(codes), shared.value.take(codes.flatten()))
             yield pa.RecordBatch.from_arrays([lists, batch.column("customers")], names=["pattern", "customers"])
 
     return patterns.mapInArrow(name, "pattern array<string>, customers bigint")

@@ -12,6 +12,9 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from lib.rules.significance import COUNTS
+from lib.tables.rules import BEST
+
 _Z = 1.96
 """Standard deviations of a two-sided interval of 95 %."""
 
@@ -52,13 +55,9 @@ def _proper_parts(column: str) -> Column:
 
 def with_rank(rules: DataFrame) -> DataFrame:
     """Add rank: 1 is the best of the scope. One task per scope, as for the q-values."""
-    both, left, right, n = (
-        F.col(c).cast("double") for c in ("orders", "antecedent_orders", "consequent_orders", "all_orders")
-    )
+    both, left, right, n = (F.col(name).cast("double") for name in COUNTS)
     # variance of the log of the ratio (both / left) / (right / n)
     spread = F.sqrt(F.greatest(1 / both - 1 / left + 1 / right - 1 / n, F.lit(0.0)))
     evidence = both * (F.log("lift") - _Z * spread) / F.log(F.lit(2.0))
-    order = Window.partitionBy("scope").orderBy(
-        F.desc(F.col("significant") & ~F.col("redundant")), F.desc(evidence), "antecedent", "consequent"
-    )
+    order = Window.partitionBy("scope").orderBy(F.expr(BEST).desc(), F.desc(evidence), "antecedent", "consequent")
     return rules.withColumn("rank", F.row_number().over(order))

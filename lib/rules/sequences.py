@@ -11,7 +11,7 @@ events: one aggregation by customer, and sparse products that visit each differe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import sparse
 
+from lib.methods.lists import list_ends, list_owners
+from lib.rules.coding import least_orders
 from lib.settings.rules import Sequences
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -40,11 +42,12 @@ DAY = 86_400_000_000
 class Histories:
     """What customers bought when, and how many of them bought what.
 
-    rows: scope, customer_id, orders array<struct<ordered_at, items>>, oldest first. totals: scope, all_customers, floor.
-    items: scope, item, customers.
+    rows: scope, customer_id, orders array<struct<ordered_at, items>>, oldest first. floors: scope → least customers who count.
+    totals: scope, all_customers, floor. items: scope, item, customers.
     """
 
     rows: DataFrame
+    floors: dict[str, int]
     totals: DataFrame
     items: DataFrame
 
@@ -71,14 +74,17 @@ def gather_histories(baskets: DataFrame, wanted: Sequences, partitions: int, sta
         note(
             f"{cut:,} customers have more than rules.sequences.max_orders = {wanted.max_orders:,} orders: the newest count"
         )
-    # 0.07 * 100 is a little more than 7 in doubles
-    share = F.ceil(F.round(F.col("all_customers") * F.lit(wanted.min_support), 9))
-    least = F.greatest(share, F.lit(wanted.min_customers))
-    totals = rows.groupBy("scope").agg(F.count("*").alias("all_customers")).withColumn("floor", least.cast("bigint"))
+    # at most rules.max_scopes, and all
+    found = {row["scope"]: row["count"] for row in rows.groupBy("scope").count().sort("scope").collect()}
+    floors = {scope: max(least_orders(wanted.min_support, n), wanted.min_customers) for scope, n in found.items()}
+    totals = rows.sparkSession.createDataFrame(
+        [(scope, n, floors[scope]) for scope, n in found.items()], "scope string, all_customers bigint, floor bigint"
+    )
     held = rows.select("scope", F.explode(F.array_distinct(F.flatten("orders.items"))).alias("item"))
     counts = held.groupBy("scope", "item").agg(F.count("*").alias("customers"))
     frequent = counts.join(F.broadcast(totals), on="scope", how="inner").where(F.col("customers") >= F.col("floor"))
-    return Histories(rows.drop("cut"), totals, stage(frequent.select("scope", "item", "customers"), "followed_items"))
+    items = stage(frequent.select("scope", "item", "customers"), "followed_items")
+    return Histories(rows.drop("cut"), floors, totals, items)
 
 
 def find_pairs(histories: Histories, wanted: Sequences, note: Note) -> DataFrame:
@@ -138,9 +144,7 @@ def _scopes(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
 def _blocks(orders: pa.Array) -> Iterator[pa.Array]:
     """Customers in runs of at most CELLS items, or one customer."""
     items = orders.flatten().field("items")
-    per_order = np.concatenate([[0], np.cumsum(np.asarray(items.value_lengths(), dtype=np.int64))])
-    ends = np.concatenate([[0], np.cumsum(np.asarray(orders.value_lengths(), dtype=np.int64))])
-    cells = per_order[ends]
+    cells = list_ends(items)[list_ends(orders)]
     start = 0
     while start < len(orders):
         end = max(start + 1, int(np.searchsorted(cells, cells[start] + CELLS, side="right")) - 1)
@@ -151,10 +155,10 @@ def _blocks(orders: pa.Array) -> Iterator[pa.Array]:
 def follow_pairs(orders: pa.Array, names: pa.Array, window: int) -> Any:
     """Customers who bought each item (row) and then each other item (column) within `window` microseconds."""
     flat = orders.flatten()
-    owners = np.repeat(np.arange(len(orders)), np.asarray(orders.value_lengths(), dtype=np.int64))
+    owners = list_owners(orders)
     times = np.asarray(flat.field("ordered_at").cast(pa.int64()))
     held = flat.field("items")
-    of_order = np.repeat(np.arange(len(held)), np.asarray(held.value_lengths(), dtype=np.int64))
+    of_order = list_owners(held)
     codes = np.asarray(pc.index_in(held.flatten(), value_set=names).fill_null(-1), dtype=np.int64)
     of_order, codes = of_order[codes >= 0], codes[codes >= 0]
     number = len(names)
@@ -217,9 +221,3 @@ def single_antecedents(histories: Histories) -> DataFrame:
     return histories.items.select(
         "scope", F.array("item").alias("antecedent"), F.col("customers").alias("antecedent_customers")
     )
-
-
-def scopes_of(histories: Histories) -> Sequence[tuple[str, int]]:
-    """(scope, floor): a row per scope."""
-    # at most rules.max_scopes
-    return [(row["scope"], row["floor"]) for row in histories.totals.sort("scope").collect()]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from scipy import special
 
 Floats = npt.NDArray[np.float64]
@@ -35,12 +36,7 @@ def with_p_values(counted: DataFrame) -> DataFrame:
             p_values = pa.array(chance_of_as_many(both, left, right, every))
             yield pa.RecordBatch.from_arrays([*batch.columns, p_values], names=[*batch.schema.names, "p_value"])
 
-    schema = f"{_ddl(counted)}, p_value double"
-    return counted.mapInArrow(test, schema)
-
-
-def _ddl(df: DataFrame) -> str:
-    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in df.schema.fields)
+    return counted.mapInArrow(test, T.StructType([*counted.schema, T.StructField("p_value", T.DoubleType())]))
 
 
 def chance_of_as_many(both: Ints, left: Ints, right: Ints, every: Ints) -> Floats:

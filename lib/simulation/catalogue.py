@@ -7,9 +7,10 @@ import math
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
 from lib.simulation import world
-from lib.simulation.draws import Draws, pick
+from lib.simulation.draws import Draws
 from lib.tables import contract
 
 _TOPICS, _LEVELS = len(world.TOPICS), len(world.PRICE_LEVELS)

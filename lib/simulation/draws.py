@@ -59,8 +59,3 @@ class Draws:
     def geometric(self, mean: float, purpose: str, *keys: Column) -> Column:
         """1, 2, 3, … trials until the first success; `mean` > 1."""
         return (F.floor(F.log(self.uniform(purpose, *keys)) / math.log1p(-1 / mean)) + 1).cast("int")
-
-
-def pick(values: Sequence[object], index: Column) -> Column:
-    """The literal at a place that counts from 0."""
-    return F.element_at(F.array(*(F.lit(value) for value in values)), index.cast("int") + 1)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
 from lib.simulation import world
 from lib.simulation.catalogue import in_contract_form, item_id, item_level, item_price, item_topic
-from lib.simulation.draws import Draws, pick
+from lib.simulation.draws import Draws
 from lib.simulation.people import account_id, moment
 from lib.simulation.visits import BROWSE, OFFER, ORDER, SIGN_UP, place_name
 

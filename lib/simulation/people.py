@@ -13,9 +13,10 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
 from lib.simulation import world
-from lib.simulation.draws import Draws, pick
+from lib.simulation.draws import Draws
 
 
 def make_people(spark: SparkSession, settings: Simulation) -> DataFrame:

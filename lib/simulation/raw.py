@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
-from lib.simulation.draws import Draws, pick
+from lib.simulation.draws import Draws
 
 _RAW = {
     "event_id": "event_id", "type": "event_type", "time": "event_time", "customer": "customer_id", "order": "order_id",

@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
 from lib.simulation import world
 from lib.simulation.accounts import make_consents, make_customers, make_identities, true_identities
 from lib.simulation.catalogue import item_id, item_level, item_topic, make_items
-from lib.simulation.draws import pick
 from lib.simulation.events import campaign_name, make_events, with_logins
 from lib.simulation.people import account_id, make_people, moment
 from lib.simulation.raw import dirty_rows, raw_consents, raw_customers, raw_events, raw_items

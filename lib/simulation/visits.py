@@ -7,10 +7,11 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.frames import pick
 from lib.settings.simulation import Simulation
 from lib.simulation import world
 from lib.simulation.catalogue import choose_item
-from lib.simulation.draws import Draws, pick
+from lib.simulation.draws import Draws
 
 ORDER, BROWSE, SIGN_UP, OFFER = range(4)
 """Kinds of visits. An offer is none, but is told of in the same way."""

@@ -7,6 +7,10 @@ _SCOPE = Column("scope", "string", "all, or a part of the orders such as country
 _ANTECEDENT = Column("antecedent", "array<string>", "If an order holds these, sorted …", required=True)
 _CONSEQUENT = Column("consequent", "array<string>", "… it often holds these, sorted.", required=True)
 
+RULE_KEY = ("scope", "antecedent", "consequent")
+BEST = "significant AND NOT redundant"
+"""Of the rules those that are worth telling."""
+
 RULE_BASKETS = Table(
     name="rule_baskets",
     grain="What became of the orders of one scope, for one reason.",
@@ -105,7 +109,7 @@ ASSOCIATION_RULES = Table(
         Column("redundant", "boolean", "A rule with a part of the antecedent has as much confidence.", required=True),
         Column("rank", "int", "1 is the best of the scope.", required=True),
     ),
-    key=("scope", "antecedent", "consequent"),
+    key=RULE_KEY,
     subject=None,
     retention=KEPT,
     checks={
@@ -116,7 +120,7 @@ ASSOCIATION_RULES = Table(
         "q_value_a_share": share("q_value"),
         "rank_from_1": "rank >= 1",
     },
-    views={"best_rules": "significant AND NOT redundant"},
+    views={"best_rules": BEST},
 )
 
 SEQUENTIAL_RULES = Table(
@@ -135,7 +139,7 @@ SEQUENTIAL_RULES = Table(
         Column("confidence", "double", "customers / antecedent_customers.", required=True),
         Column("lift", "double", "confidence / share of all customers who bought the consequent.", required=True),
     ),
-    key=("scope", "antecedent", "consequent", "window_days"),
+    key=(*RULE_KEY, "window_days"),
     subject=None,
     retention=KEPT,
     checks={
@@ -157,7 +161,7 @@ RULE_CHANGES = Table(
         Column("lift_now", "double", "Lift now; null: no rule now."),
         Column("relative_change", "double", "lift_now / lift_before - 1; null: one is missing."),
     ),
-    key=("scope", "antecedent", "consequent"),
+    key=RULE_KEY,
     subject=None,
     retention=KEPT,
     checks={"known_change": "change IN ('new', 'gone', 'up', 'down')"},
@@ -175,7 +179,7 @@ RULE_AUDIENCES = Table(
             "has_consequent", "boolean", "Has bought the consequent too; false: the rule's audience.", required=True
         ),
     ),
-    key=("scope", "antecedent", "consequent", "customer_id"),
+    key=(*RULE_KEY, "customer_id"),
     subject="customer_id",
     retention=KEPT,
 )
