@@ -29,7 +29,7 @@ from lib.tables import contract
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
 
-REASONS = "array<struct<kind:string,item_id:string,rule:string,weight:double,text:string>>"
+_REASONS = contract("candidates").column("reasons").type
 
 
 @dataclass(frozen=True)
@@ -125,23 +125,13 @@ _TEXTS = {
 
 def _by_history(rows: DataFrame, model: str) -> DataFrame:
     """Candidates whose reasons are items of the history; user_cf names none, for its neighbours are persons."""
+    if model == "user_cf":
+        return _explained(rows, model, "neighbours", F.lit(_TEXTS[model]))
     labels = F.array_join(F.transform("because", lambda part: part["label"]), ", ")
-    text = F.lit(_TEXTS[model]) if model == "user_cf" else F.concat(F.lit(_TEXTS[model]), labels)
-    nothing = F.lit(None).cast("string")
-
-    def reason(item: Column, weight: Column) -> Column:
-        return F.struct(
-            F.lit("neighbours" if model == "user_cf" else "history").alias("kind"), item.alias("item_id"),
-            nothing.alias("rule"), weight.alias("weight"), text.alias("text"),
-        )  # fmt: skip
-
-    whole = F.array(reason(nothing, F.col("score")))
-    parts = F.transform("because", lambda part: reason(part["item_id"], part["weight"]))
-    reasons = F.when(F.size("because") > 0, parts).otherwise(whole)
-    return rows.select(
-        F.lit(model).alias("model"), "customer_id", "rank", "item_id", "score",
-        text.alias("reason"), reasons.cast(REASONS).alias("reasons"),
-    )  # fmt: skip
+    text = F.concat(F.lit(_TEXTS[model]), labels)
+    parts = F.transform("because", lambda part: _reason("history", text, part["weight"], item=part["item_id"]))
+    whole = F.array(_reason("history", text, F.col("score")))
+    return _explained(rows, model, "history", text, F.when(F.size("because") > 0, parts).otherwise(whole))
 
 
 def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
@@ -160,7 +150,8 @@ def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
 def _by_rules(known: Known, rules: DataFrame, settings: Settings) -> DataFrame:
     history = known.interactions.select("customer_id", "item_id")
     offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.top_n)
-    return _explained(offered, "rules", "rule", F.col("rule"), F.col("rule"))
+    rule = F.col("rule")
+    return _explained(offered, "rules", "rule", rule, F.array(_reason("rule", rule, F.col("score"), rule=rule)))
 
 
 def _by_popularity(known: Known, settings: Settings) -> DataFrame:
@@ -178,13 +169,18 @@ def _by_popularity(known: Known, settings: Settings) -> DataFrame:
     return _explained(counted, "popular", "popularity", text)
 
 
-def _explained(rows: DataFrame, model: str, kind: str, text: Column, rule: Column | None = None) -> DataFrame:
-    nothing = F.lit(None).cast("string")
-    reason = F.struct(
-        F.lit(kind).alias("kind"), nothing.alias("item_id"), (nothing if rule is None else rule).alias("rule"),
-        F.col("score").alias("weight"), text.alias("text"),
-    )  # fmt: skip
+def _explained(rows: DataFrame, model: str, kind: str, text: Column, reasons: Column | None = None) -> DataFrame:
+    """Rows of candidates; without `reasons` the score is all there is to say."""
+    told = F.array(_reason(kind, text, F.col("score"))) if reasons is None else reasons
     return rows.select(
         F.lit(model).alias("model"), "customer_id", "rank", "item_id", "score",
-        text.alias("reason"), F.array(reason).cast(REASONS).alias("reasons"),
+        text.alias("reason"), told.cast(_REASONS).alias("reasons"),
+    )  # fmt: skip
+
+
+def _reason(kind: str, text: Column, weight: Column, item: Column | None = None, rule: Column | None = None) -> Column:
+    nothing = F.lit(None).cast("string")
+    return F.struct(
+        F.lit(kind).alias("kind"), (nothing if item is None else item).alias("item_id"),
+        (nothing if rule is None else rule).alias("rule"), weight.alias("weight"), text.alias("text"),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from lib.recommend.ease import fit_ease
 from lib.recommend.histories import Histories
 from lib.recommend.history_scoring import top_by_history
 from lib.recommend.item_cf import ItemNeighbours, find_similar_items, similarity_matrix
+from lib.recommend.scoring import place_items
 from lib.recommend.user_cf import CustomerNeighbours, choose_reference, find_similar_customers
 from lib.settings import Settings
 
@@ -51,7 +52,7 @@ def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Of
     model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
     top_n = settings.recommend.top_n
     offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), top_n, model)
-    names = items.frame(similar)
+    names = place_items(similar.sparkSession, items.ids)
     named = similar.join(names, on="place", how="inner")
     others = names.select(F.col("place").alias("similar"), F.col("item_id").alias("similar_item_id"))
     offers.similar_items = named.join(F.broadcast(others), on="similar", how="inner").select(

@@ -7,17 +7,14 @@ XᵀX is summed on the executors; the inverse is taken on the driver: O(items³)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import linalg, sparse
+from scipy import linalg
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, as_matrix
-
-Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
+from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, with_data
 
 
 @dataclass(frozen=True)
@@ -28,19 +25,14 @@ class ItemWeights:
 
     def scores(self, histories: Matrix) -> npt.NDArray[np.float64]:
         """One row per history, one column per item."""
-        scored: npt.NDArray[np.float64] = np.asarray(_ones(histories) @ self.weights, dtype=np.float64)
+        scored: npt.NDArray[np.float64] = np.asarray(pattern(histories, np.float32) @ self.weights, dtype=np.float64)
         return scored
 
     def contributions(self, histories: Matrix, items: npt.NDArray[np.int64]) -> Matrix:
         """What each history item adds to the score of the item of the same row."""
         rows = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
         data = self.weights[histories.indices, items[rows]].astype(np.float64)
-        return sparse.csr_matrix((data, histories.indices, histories.indptr), shape=histories.shape)
-
-
-def _ones(histories: Matrix) -> Matrix:
-    data = np.ones(len(histories.data), dtype=np.float32)
-    return sparse.csr_matrix((data, histories.indices, histories.indptr), shape=histories.shape)
+        return with_data(histories, data)
 
 
 def fit_ease(histories: Histories, regularisation: float, blocks: int) -> ItemWeights:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,13 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 from lib.methods.frames import arrange
+from lib.methods.lists import list_ends
+from lib.recommend.scoring import TooManyItems, cut_blocks, place_items, with_seen
 
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
-Floats = npt.NDArray[np.floating]
-
-BLOCK_BYTES = 32 * 2**20
-"""Memory of one block's dense score matrix; blocks of customers are cut to it."""
-
-
-class TooManyItems(ValueError):
-    """More items than the driver and each executor may hold."""
+Floats = npt.NDArray[np.float64]
+Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
 
 
 @dataclass(frozen=True)
@@ -40,17 +37,6 @@ class ItemIndex:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def frame(self, like: DataFrame) -> DataFrame:
-        """item_id, place: to be broadcast, for it is item-sized."""
-        spark = like.sparkSession
-        schema = "item_id string, place int"
-        return F.broadcast(
-            spark.createDataFrame(
-                pa.table({"item_id": pa.array(self.ids, pa.string()), "place": np.arange(len(self), dtype=np.int32)}),
-                schema,
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ def make_histories(
     note: Note,
 ) -> Histories:
     """Each customer's history: at most `max_history` items, those of the strongest taste (ties by id)."""
-    places = items.frame(interactions)
+    places = place_items(interactions.sparkSession, items.ids)
     placed = interactions.join(places, on="item_id", how="inner")
     strongest = Window.partitionBy("customer_id").orderBy(F.desc("strength"), "place")
     ranked = placed.withColumn("nth", F.row_number().over(strongest))
@@ -101,15 +87,8 @@ def make_histories(
     rows = lists.select(
         "customer_id", "held", F.col("cells.place").alias("places"), F.col("cells.strength").alias("strengths")
     )
-    nothing = F.array().cast("array<int>")
-    if seen is None:
-        rows = rows.withColumn("seen", nothing)
-    else:
-        had = seen.join(places, on="item_id", how="inner").groupBy("customer_id")
-        rows = rows.join(had.agg(F.collect_list("place").alias("seen")), on="customer_id", how="left")
-        rows = rows.withColumn("seen", F.coalesce("seen", nothing))
     # every model goes over them, some several times; sums of floats depend on their order
-    staged = stage(arrange(rows, "customer_id", partitions), "histories")
+    staged = stage(arrange(with_seen(rows, seen, places), "customer_id", partitions), "histories")
     cut = staged.where(F.col("held") > max_history).agg(
         F.count("*").alias("customers"), F.sum(F.col("held") - max_history).alias("items")
     )
@@ -122,18 +101,25 @@ def make_histories(
     return Histories(staged.drop("held"), items)
 
 
-def as_matrix(batch: pa.RecordBatch, items: int, values: str | None = "strengths") -> sparse.csr_matrix:
+def as_matrix(batch: pa.RecordBatch, items: int, values: str | None = "strengths") -> Matrix:
     """The batch's histories as a matrix, customers × items; without `values` all ones."""
     places = batch.column("places")
-    ends = np.concatenate([[0], np.cumsum(np.asarray(places.value_lengths(), dtype=np.int64))])
     columns = np.asarray(places.flatten(), dtype=np.int32)
     data = np.ones(len(columns)) if values is None else np.asarray(batch.column(values).flatten(), dtype=np.float64)
-    return sparse.csr_matrix((data, columns, ends), shape=(batch.num_rows, items))
+    return sparse.csr_matrix((data, columns, list_ends(places)), shape=(batch.num_rows, items))
+
+
+def with_data(matrix: Matrix, data: npt.NDArray[np.floating]) -> Matrix:
+    """Other values in the same places."""
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def pattern(matrix: Matrix, dtype: type[np.floating] = np.float64) -> Matrix:
+    """1 in place of every value."""
+    return with_data(matrix, np.ones(len(matrix.data), dtype=dtype))
 
 
 def blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:
-    """The batches, cut so that a dense block of `width` doubles a row stays within BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // (8 * max(1, width)))
+    """The batches, cut so that a dense block of `width` doubles a row stays within scoring's BLOCK_BYTES."""
     for batch in batches:
-        for start in range(0, batch.num_rows, size):
-            yield batch.slice(start, size)
+        yield from cut_blocks(batch, 8 * width)

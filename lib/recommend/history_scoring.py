@@ -15,8 +15,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from scipy import sparse
 
+from lib.methods.lists import make_lists
 from lib.recommend.histories import ItemIndex, as_matrix, blocks
-from lib.recommend.scoring import best_of_each_row
+from lib.recommend.scoring import best_of_each_row, leave_out_seen
 
 REASONS = 3
 """Items of the history that are named as the reasons of an offer."""
@@ -61,9 +62,7 @@ def top_by_history(
             scores = scorer.scores(matrix)
             scores[scores == 0] = -np.inf
             scores[:, ~known.offered] = -np.inf
-            seen = batch.column("seen")
-            lengths = np.asarray(seen.value_lengths(), dtype=np.int64)
-            scores[np.repeat(np.arange(batch.num_rows), lengths), np.asarray(seen.flatten(), dtype=np.int64)] = -np.inf
+            leave_out_seen(scores, batch.column("seen"))
             found, places, ranks = best_of_each_row(scores, top_n)
             because = _because(reasons, matrix[found], places, ids, labels)
             yield pa.RecordBatch.from_arrays(
@@ -93,9 +92,8 @@ def _because(
     owners, columns, weights = owners[order], columns[order], weights[order]
     first = np.arange(len(owners)) - np.searchsorted(owners, owners) < REASONS
     owners, columns, weights = owners[first], columns[first], weights[first]
-    ends = np.searchsorted(owners, np.arange(len(places) + 1))
     named = pa.array(columns, pa.int32())
     told = pa.StructArray.from_arrays(
         [ids.take(named), labels.take(named), pa.array(weights, pa.float64())], names=["item_id", "label", "weight"]
     )
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), told)
+    return make_lists(owners, len(places), told)

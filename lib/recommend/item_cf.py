@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeAlias
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +20,14 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, as_matrix
-from lib.recommend.scoring import best_of_each_row
+from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, with_data
+from lib.recommend.scoring import nearest
 from lib.settings.recommend import ItemCf
 
 Floats = npt.NDArray[np.float64]
-Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
 Weigh = Callable[[Matrix], Matrix]
 
 _SATURATION, _LENGTH = 100.0, 0.8
-_DIGITS = 12
-"""Similarities are rounded to this many decimals, so that the order in which they were summed decides no rank."""
-
 SCHEMA = "place int, rank int, similar int, similarity double"
 
 
@@ -58,16 +53,13 @@ def _best_neighbours(
     if counts is not None:
         either = counts[columns][:, None] + counts[None, :] - products
         products = np.divide(products, either, out=np.zeros_like(products), where=either > 0)
-    similarity = np.round(products, _DIGITS)
-    similarity[similarity <= 0] = -np.inf
-    similarity[np.arange(len(columns)), columns] = -np.inf
-    rows, similar, ranks = best_of_each_row(similarity, neighbours)
+    similarity, rows, similar, ranks = nearest(products, (np.arange(len(columns)), columns), neighbours)
     return pa.RecordBatch.from_arrays(
         [
             pa.array(columns[rows], pa.int32()),
             pa.array(ranks, pa.int32()),
             pa.array(similar, pa.int32()),
-            pa.array(similarity[rows, similar]),
+            pa.array(similarity),
         ],
         names=["place", "rank", "similar", "similarity"],
     )
@@ -76,7 +68,7 @@ def _best_neighbours(
 def _weighting(histories: Histories, similarity: str) -> Weigh:
     """How strengths become the weights whose cosine is taken."""
     if similarity == "jaccard":
-        return _ones
+        return pattern
     if similarity == "adjusted_cosine":
         return _less_the_mean
     items = len(histories.items)
@@ -92,18 +84,10 @@ def _as_it_is(matrix: Matrix) -> Matrix:
     return matrix
 
 
-def _with_data(matrix: Matrix, data: Floats) -> Matrix:
-    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _ones(matrix: Matrix) -> Matrix:
-    return _with_data(matrix, np.ones_like(matrix.data))
-
-
 def _less_the_mean(matrix: Matrix) -> Matrix:
     lengths = np.diff(matrix.indptr)
     means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
-    return _with_data(matrix, matrix.data - np.repeat(means, lengths))
+    return with_data(matrix, matrix.data - np.repeat(means, lengths))
 
 
 def _idf(matrix: Matrix, items: int) -> Floats:
@@ -113,13 +97,13 @@ def _idf(matrix: Matrix, items: int) -> Floats:
 
 
 def _tfidf(matrix: Matrix, items: int) -> Matrix:
-    return _with_data(matrix, np.sqrt(matrix.data) * _idf(matrix, items))
+    return with_data(matrix, np.sqrt(matrix.data) * _idf(matrix, items))
 
 
 def _bm25(matrix: Matrix, items: int, relative: Floats) -> Matrix:
     against = _SATURATION * (1 - _LENGTH + _LENGTH * relative[matrix.indices])
     weights = matrix.data * (_SATURATION + 1) / (against + matrix.data)
-    return _with_data(matrix, weights * _idf(matrix, items))
+    return with_data(matrix, weights * _idf(matrix, items))
 
 
 def sum_columns(histories: Histories, function: Weigh) -> Floats:
@@ -158,10 +142,15 @@ class ItemNeighbours:
         """One row per history, one column per item; 0: no neighbour."""
         scored: Floats = (histories @ self.similarity).toarray()
         if self.average:
-            told = (_ones(histories) @ abs(self.similarity)).toarray()
+            told = (pattern(histories) @ abs(self.similarity)).toarray()
             scored = np.divide(scored, told, out=np.zeros_like(scored), where=told > 0)
         return scored
 
     def contributions(self, histories: Matrix, items: npt.NDArray[np.int64]) -> Matrix:
         """What each history item adds to the score of the item of the same row, before an average is taken."""
-        return histories.multiply(self.similarity.T.tocsr()[items]).tocsr()
+        return histories.multiply(self._towards[items]).tocsr()
+
+    @cached_property
+    def _towards(self) -> Matrix:
+        """A row per item scored; turned once, not for every block."""
+        return self.similarity.T.tocsr()

@@ -8,17 +8,22 @@ answer joined and ranked again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from lib.methods.lists import list_owners
 
 BLOCK_BYTES = 32 * 2**20
 """Memory of one block's score matrix; blocks of customers are cut to it."""
+
+DIGITS = 12
+"""Decimals of a similarity."""
 
 SCHEMA = "customer_id string, rank int, item_id string, score double"
 
@@ -27,7 +32,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class TooManyItems(ValueError):
-    """Item factors that would not fit into the memory that the settings allow."""
+    """More items than the driver and each executor may hold by the settings."""
 
 
 @dataclass(frozen=True)
@@ -63,38 +68,53 @@ def top_items(customers: DataFrame, seen: DataFrame | None, items: ItemFactors, 
     spark = customers.sparkSession
     shared = spark.sparkContext.broadcast((items.ids, items.matrix))  # item-sized, needed whole by every task
     number = "float" if items.matrix.dtype == np.float32 else "double"
-    rows = customers.select("customer_id", F.col("vector").cast(f"array<{number}>").alias("vector"))
-    if seen is None:
-        rows = rows.withColumn("seen", F.array().cast("array<int>"))
-    else:
-        place = {"item_id": pa.array(items.ids, pa.string()), "place": np.arange(len(items.ids), dtype=np.int32)}
-        placed = seen.join(F.broadcast(spark.createDataFrame(pa.table(place))), on="item_id", how="inner")
-        lists = placed.groupBy("customer_id").agg(F.collect_list("place").alias("seen"))
-        rows = rows.join(lists, on="customer_id", how="left")
-        rows = rows.withColumn("seen", F.coalesce("seen", F.array().cast("array<int>")))
+    vectors = customers.select("customer_id", F.col("vector").cast(f"array<{number}>").alias("vector"))
+    rows = with_seen(vectors, seen, place_items(spark, items.ids))
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         ids, matrix = shared.value
         names = pa.array(ids, pa.string())
         for batch in batches:
-            for block in _blocks(batch, len(ids)):
+            for block in cut_blocks(batch, 4 * len(ids)):
                 yield _score_block(block, names, matrix, top_n)
 
     return rows.mapInArrow(score, SCHEMA)
 
 
-def _blocks(batch: pa.RecordBatch, items: int) -> Iterator[pa.RecordBatch]:
-    size = max(1, BLOCK_BYTES // (4 * max(1, items)))
+def place_items(spark: SparkSession, ids: Sequence[str]) -> DataFrame:
+    """item_id, place: to be broadcast, for it is item-sized."""
+    places = {"item_id": pa.array(ids, pa.string()), "place": np.arange(len(ids), dtype=np.int32)}
+    return F.broadcast(spark.createDataFrame(pa.table(places), "item_id string, place int"))
+
+
+def with_seen(rows: DataFrame, seen: DataFrame | None, places: DataFrame) -> DataFrame:
+    """Add to rows of customers `seen array<int>`: the places of what they have, which may be nothing."""
+    nothing = F.array().cast("array<int>")
+    if seen is None:
+        return rows.withColumn("seen", nothing)
+    lists = (
+        seen.join(places, on="item_id", how="inner").groupBy("customer_id").agg(F.collect_list("place").alias("seen"))
+    )
+    joined = rows.join(lists, on="customer_id", how="left")
+    return joined.withColumn("seen", F.coalesce("seen", nothing))
+
+
+def cut_blocks(batch: pa.RecordBatch, row_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces whose scores, of `row_bytes` a row, stay within BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // max(1, row_bytes))
     for start in range(0, batch.num_rows, size):
         yield batch.slice(start, size)
+
+
+def leave_out_seen(scores: Floats, seen: pa.ListArray) -> None:
+    """Put -∞ in place of the scores of what each row's customer has."""
+    scores[list_owners(seen), np.asarray(seen.flatten(), dtype=np.int64)] = -np.inf
 
 
 def _score_block(block: pa.RecordBatch, names: pa.Array, matrix: Floats, top_n: int) -> pa.RecordBatch:
     vectors = block.column("vector").flatten().to_numpy(zero_copy_only=False)
     scores = vectors.reshape(block.num_rows, matrix.shape[1]) @ matrix.T
-    seen = block.column("seen")
-    lengths = np.asarray(seen.value_lengths(), dtype=np.int64)
-    scores[np.repeat(np.arange(block.num_rows), lengths), np.asarray(seen.flatten(), dtype=np.int64)] = -np.inf
+    leave_out_seen(scores, block.column("seen"))
     rows, places, ranks = best_of_each_row(scores, top_n)
     return pa.RecordBatch.from_arrays(
         [
@@ -121,6 +141,21 @@ def best_of_each_row(scores: Floats, top_n: int) -> tuple[Ints, Ints, npt.NDArra
     ranks = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
     kept = ranks <= top_n
     return rows[kept], columns[kept], ranks[kept].astype(np.int32)
+
+
+def nearest(
+    similarity: Floats, themselves: tuple[Ints, Ints], neighbours: int
+) -> tuple[Floats, Ints, Ints, npt.NDArray[np.int32]]:
+    """Similarity, row, column and rank of the `neighbours` most similar columns of each row: above 0, and not the row itself.
+
+    `themselves`: the rows and columns of one and the same thing. Similarities are rounded to DIGITS, so that the order in which they were
+    summed decides no rank.
+    """
+    rounded = np.round(similarity, DIGITS)
+    rounded[rounded <= 0] = -np.inf
+    rounded[themselves] = -np.inf
+    rows, columns, ranks = best_of_each_row(rounded, neighbours)
+    return rounded[rows, columns], rows, columns, ranks
 
 
 def _lower_bounds(scores: Floats, top_n: int) -> Floats:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from scipy import sparse
 
-from lib.recommend.histories import Histories, Note, as_matrix, blocks
-from lib.recommend.scoring import best_of_each_row
+from lib.recommend.histories import Histories, Matrix, Note, as_matrix, blocks, pattern
+from lib.recommend.scoring import nearest
 from lib.settings.recommend import UserCf
 
 Floats = npt.NDArray[np.float64]
-Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
 
 SCHEMA = "customer_id string, rank int, similar_customer_id string, place int, similarity double"
-_DIGITS = 12
-"""Similarities are rounded to this many decimals, so that the order of a sum decides no rank."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +45,8 @@ def choose_reference(histories: Histories, settings: UserCf, seed: int, note: No
         )
         chosen = chosen.sort(F.xxhash64(F.lit(seed), "customer_id"), "customer_id").limit(settings.max_customers)
     # a sample whose bound is a setting
-    table = chosen.toArrow().sort_by("customer_id").combine_chunks()
-    batch = pa.RecordBatch.from_arrays(
-        [
-            column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-            for column in (table.column(name) for name in ("customer_id", "places", "strengths"))
-        ],
-        names=["customer_id", "places", "strengths"],
-    )
+    table = chosen.toArrow().sort_by("customer_id")
+    batch = pa.RecordBatch.from_arrays([c.combine_chunks() for c in table.columns], names=table.column_names)
     return Reference(batch.column("customer_id"), as_matrix(batch, len(histories.items)))
 
 
@@ -69,19 +58,17 @@ def find_similar_customers(histories: Histories, reference: Reference, settings:
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         known = shared.value
         for batch in blocks(batches, len(known.ids)):
-            similarity = np.round(compare(as_matrix(batch, items), known.matrix, settings), _DIGITS)
-            similarity[similarity <= 0] = -np.inf
-            self_place = pc.index_in(batch.column("customer_id"), value_set=known.ids)
-            itself = np.asarray(self_place.fill_null(-1))
-            similarity[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -np.inf
-            rows, places, ranks = best_of_each_row(similarity, settings.neighbours)
+            compared = compare(as_matrix(batch, items), known.matrix, settings)
+            itself = np.asarray(pc.index_in(batch.column("customer_id"), value_set=known.ids).fill_null(-1))
+            themselves = (np.flatnonzero(itself >= 0), itself[itself >= 0])
+            similarity, rows, places, ranks = nearest(compared, themselves, settings.neighbours)
             yield pa.RecordBatch.from_arrays(
                 [
                     batch.column("customer_id").take(pa.array(rows)),
                     pa.array(ranks, pa.int32()),
                     known.ids.take(pa.array(places)),
                     pa.array(places, pa.int32()),
-                    pa.array(similarity[rows, places]),
+                    pa.array(similarity),
                 ],
                 names=["customer_id", "rank", "similar_customer_id", "place", "similarity"],
             )
@@ -91,7 +78,6 @@ def find_similar_customers(histories: Histories, reference: Reference, settings:
 
 def compare(mine: Matrix, theirs: Matrix, settings: UserCf) -> Floats:
     """Similarity of each row of `mine` with each of `theirs`; 0 where it can't be told."""
-    both = (_pattern(mine) @ _pattern(theirs).T).toarray()
     if settings.similarity == "cosine":
         product = (mine @ theirs.T).toarray()
         scale = np.outer(_norms(mine), _norms(theirs))
@@ -99,23 +85,20 @@ def compare(mine: Matrix, theirs: Matrix, settings: UserCf) -> Floats:
         product, scale = _centred_over_common(mine, theirs)
     similarity: Floats = np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-12)
     if settings.significance:
+        both = (pattern(mine) @ pattern(theirs).T).toarray()
         similarity *= np.minimum(both, settings.significance) / settings.significance
     return similarity
 
 
 def _centred_over_common(mine: Matrix, theirs: Matrix) -> tuple[Floats, Floats]:
     """The two sides of Pearson's correlation over common items: with n, Σx, Σy, Σxy, Σx², Σy² over them, no pair is visited alone."""
-    seen, known = _pattern(mine), _pattern(theirs)
+    seen, known = pattern(mine), pattern(theirs)
     n = np.maximum((seen @ known.T).toarray(), 1.0)
     x, y = (mine @ known.T).toarray(), (seen @ theirs.T).toarray()
     xy = (mine @ theirs.T).toarray() - x * y / n
     xx = (mine.power(2) @ known.T).toarray() - x * x / n
     yy = (seen @ theirs.power(2).T).toarray() - y * y / n
     return xy, np.sqrt(np.maximum(xx, 0.0) * np.maximum(yy, 0.0))
-
-
-def _pattern(matrix: Matrix) -> Matrix:
-    return sparse.csr_matrix((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _norms(matrix: Matrix) -> Floats:
