@@ -12,19 +12,19 @@ from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    identities = inputs["customer_identities"]
-    customers = canonical_customers(inputs["customers"], identities)
-    known_days, totals, returns = inputs["customer_days"], inputs["customer_totals"], settings.features.return_types
-    held = persons.held_types(known_days, totals, run.as_of)
-    types, all_types = present_or_all(held, "event_type", settings.features.order_types)
+    customers = canonical_customers(inputs["customers"], inputs["customer_identities"])
+    measured = persons.read_measures(inputs, run.as_of, run.stage)
+    wanted = settings.features
+    types, all_types = present_or_all(persons.held_types(measured), "event_type", wanted.order_types)
     if all_types:
         run.note(f"no event is of a type in features.order_types: orders are made of all types, {', '.join(types)}")
-    known = persons.known_types(known_days, totals, identities, run.as_of, [*types, *returns])
-    measures = orders.measure_customers(customers, known, inputs["items"], run.as_of, types, returns)
-    window = settings.features.rfm.window_days
-    lately = persons.recent_types(known_days, identities, run.as_of, window, [*types, *returns])
-    recent = orders.with_recent(measures, lately, types, returns)
-    scored, cut_points = score_recent(run.stage(recent, "measured"), settings.features.rfm)
+    asked = [*types, *wanted.return_types]
+    # of every person their sums and items: looked at once for the measures and once for the categories
+    sums = run.stage(orders.sum_up(persons.known_types(measured, asked), types, wanted.return_types), "sums")
+    measures = orders.measure_customers(customers, sums, inputs["items"], run.as_of)
+    lately = persons.recent_types(inputs, measured, run.as_of, wanted.rfm.window_days, asked)
+    recent = orders.with_recent(measures, lately, types, wanted.return_types)
+    scored, cut_points = score_recent(run.stage(recent, "measured"), wanted.rfm)
     return {"customer_features": scored, "rfm_cut_points": cut_points}
 
 

@@ -10,12 +10,12 @@ from lib.settings import Settings
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    identities = inputs["customer_identities"]
-    customers = canonical_customers(inputs["customers"], identities)
-    asked = (inputs["customer_days"], inputs["customer_totals"], identities, run.as_of)
-    counted = run.stage(persons.known_contexts(*asked), "counted")
+    customers = canonical_customers(inputs["customers"], inputs["customer_identities"])
+    measured = persons.read_measures(inputs, run.as_of, run.stage)
+    # read thrice
+    counted = run.stage(persons.known_contexts(measured), "counted")
     crowd = run.stage(context.find_crowd(counted), "crowd")
-    everyone = customers.select("customer_id").union(persons.known_persons(*asked)).distinct()
+    everyone = customers.select("customer_id").union(counted.select("customer_id")).distinct()
     return {
         "customer_context": context.describe_context(counted, crowd),
         "best_contact": context.find_best_contact(everyone, counted, crowd, settings.context),

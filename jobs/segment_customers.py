@@ -83,12 +83,10 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
 
 def _bought(inputs: Inputs, settings: Settings, run: Run) -> DataFrame:
     """The different items that customers ordered."""
-    measured = (inputs["customer_days"], inputs["customer_totals"])
-    held = persons.held_types(*measured, run.as_of)
-    types, _ = present_or_all(held, "event_type", settings.features.order_types)
-    known = persons.known_types(*measured, inputs["customer_identities"], run.as_of, types)
+    measured = persons.read_measures(inputs, run.as_of, run.stage)
+    types, _ = present_or_all(persons.held_types(measured), "event_type", settings.features.order_types)
     # affinities, top items and top categories
-    return run.stage(orders.ordered_items(known, types), "bought")
+    return run.stage(orders.ordered_items(persons.known_types(measured, types)), "bought")
 
 
 def _columns(inputs: Inputs, bought: DataFrame, settings: Settings, run: Run, also: Sequence[str]) -> Columns:

@@ -1,7 +1,8 @@
 """Keep all that each customer did in one row, up to date with their days.
 
 In: customer_days. Out: customer_totals.
-Only the customers of changed days are made anew, from all of their days.
+Only the customers of changed days are made anew: from what they had and the new days, where days came and none went or changed, else from
+all of their days.
 """
 
 from lib.features import days
@@ -14,9 +15,9 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     if changed is None:
         run.note("made from all days")
         return {"customer_totals": days.total_days(known)}
-    touched = run.stage(changed.select("customer_id").distinct(), "touched")
-    made = days.total_days(known.join(touched, on="customer_id", how="left_semi"))
-    return {"customer_totals": days.replace_touched(touched, made, "customer_id")}
+    touched = run.stage(days.touched_customers(changed), "touched")
+    made = days.total_days(days.days_of_customers(touched, changed, run.kept(), known))
+    return {"customer_totals": days.replace_touched(touched.select("customer_id"), made, "customer_id")}
 
 
 JOB = Job(

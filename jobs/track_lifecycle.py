@@ -14,13 +14,10 @@ from lib.settings import Settings
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     partitions = settings.fit.partitions
-    identities = inputs["customer_identities"]
-    customers = canonical_customers(inputs["customers"], identities)
-    measured = (inputs["customer_days"], inputs["customer_totals"])
-    held = persons.held_types(*measured, run.as_of)
-    types, _ = present_or_all(held, "event_type", settings.features.order_types)
-    known = persons.known_types(*measured, identities, run.as_of, types)
-    found = lifecycle.find_rhythms(customers, known, types, run.as_of)
+    customers = canonical_customers(inputs["customers"], inputs["customer_identities"])
+    measured = persons.read_measures(inputs, run.as_of, run.stage)
+    types, _ = present_or_all(persons.held_types(measured), "event_type", settings.features.order_types)
+    found = lifecycle.find_rhythms(customers, persons.known_types(measured, types), run.as_of)
     rhythms = run.stage(arrange(found, "customer_id", partitions), "rhythms")
     crowd = lifecycle.crowd_gap(rhythms, settings.lifecycle)
     staged = lifecycle.stage_customers(rhythms, crowd, settings.lifecycle, run.as_of)

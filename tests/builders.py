@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 
 from lib.events.orders import with_baskets
 from lib.features.days import summarise_days, total_days
+from lib.features.persons import measure_types
 from lib.settings import load
 from lib.tables import Column, contract
 
@@ -96,6 +97,11 @@ def measure_events(events: DataFrame, **context: Any) -> DataFrame:
     """What customer_totals holds of these events."""
     wanted = load().context.model_copy(update=context)
     return total_days(summarise_days(with_baskets(events), {}, wanted))
+
+
+def know_events(events: DataFrame, *types: str) -> DataFrame:
+    """What is known of the customers of these events, each of whom has one id."""
+    return measure_events(events).select("customer_id", *measure_types(types))
 
 
 def without_highlights(profiles: DataFrame) -> DataFrame:

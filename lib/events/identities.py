@@ -50,11 +50,11 @@ def canonical_customers(customers: DataFrame, customer_identities: DataFrame) ->
 
     Only customers of several ids are merged; the others stay as they are.
     """
-    moved = _became_another(customer_identities).toDF("customer_id", "_canonical")
-    several = moved.select("customer_id").union(moved.select("_canonical")).distinct()
-    alone = customers.join(several, on="customer_id", how="left_anti")
-    shared = customers.join(several, on="customer_id", how="left_semi").join(moved, on="customer_id", how="left")
-    named = shared.withColumn("customer_id", F.coalesce("_canonical", "customer_id"))
+    moved = _became_another(customer_identities)
+    known_as = moved.union(moved.select("customer_id", "customer_id")).distinct().toDF("customer_id", "_canonical")
+    joined = customers.join(known_as, on="customer_id", how="left")
+    alone = joined.where("_canonical IS NULL")
+    named = joined.where("_canonical IS NOT NULL").withColumn("customer_id", F.col("_canonical"))
     earliest = F.min("signup_time").over(Window.partitionBy("customer_id"))
     merged = merge_rows(named.withColumn("signup_time", earliest), contract("customers"))
     return alone.select(merged.columns).unionByName(merged)

@@ -1,12 +1,12 @@
 """When, where and on what customers act: their shares against everybody's, and the best time and channel to reach them.
 
 share = a customer's events with the value ÷ their events with any value of the dimension; lift = that share ÷ the same of all events.
-`counted` is customer_id, dimension, value, events of every person.
+`counted` is customer_id, dimension, value, events, total of every person, as `persons.known_contexts` makes it.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lib.settings.customers import Context
@@ -23,12 +23,9 @@ def find_crowd(counted: DataFrame) -> DataFrame:
 
 def describe_context(counted: DataFrame, crowd: DataFrame) -> DataFrame:
     """Rows of customer_context."""
-    share = F.col("events") / F.sum("events").over(Window.partitionBy("customer_id", "dimension"))
-    return (
-        counted.withColumn("share", share)
-        .join(crowd, on=list(KEY), how="inner")
-        .select("customer_id", *KEY, "events", "share", (F.col("share") / F.col("crowd_share")).alias("lift"))
-    )
+    share = F.col("events") / F.col("total")
+    joined = counted.withColumn("share", share).join(crowd, on=list(KEY), how="inner")
+    return joined.select("customer_id", *KEY, "events", "share", (F.col("share") / F.col("crowd_share")).alias("lift"))
 
 
 def find_best_contact(everyone: DataFrame, counted: DataFrame, crowd: DataFrame, settings: Context) -> DataFrame:
@@ -39,7 +36,7 @@ def find_best_contact(everyone: DataFrame, counted: DataFrame, crowd: DataFrame,
     asked = F.col("dimension").isin(settings.contact_dimensions)
     answers = crowd.where(asked).groupBy("dimension").agg(_most("value", "crowd_share").alias("everybodys"))
     often = F.min(F.struct((-F.col("events")).alias("less"), "value")).alias("often")
-    own = counted.where(asked).groupBy("customer_id", "dimension").agg(F.sum("events").alias("evidence"), often)
+    own = counted.where(asked).groupBy("customer_id", "dimension").agg(F.max("total").alias("evidence"), often)
     joined = everyone.crossJoin(F.broadcast(answers)).join(own, on=["customer_id", "dimension"], how="left")
     evidence = F.coalesce("evidence", F.lit(0)).cast("bigint")
     enough = evidence >= settings.contact_evidence

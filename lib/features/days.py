@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from lib.methods.clocks import local_time, name_season
 from lib.methods.frames import pick
 from lib.settings.customers import Context
-from lib.tables.contract import GONE
+from lib.tables.contract import CHANGE, GONE
 from lib.tables.days import CONTEXTS, MONEY
 
 VISIT = "session\x1f"
@@ -121,7 +121,7 @@ def merge_types(rows: DataFrame) -> DataFrame:
     each = rows.repartition("customer_id").select("customer_id", F.inline("types"))
     types = each.groupBy("customer_id", "event_type").agg(
         *_added_up(),
-        F.array_sort(F.flatten(F.collect_list("days"))).alias("days"),
+        F.sort_array(F.flatten(F.collect_list("days"))).alias("days"),
     )
     return types.groupBy("customer_id").agg(_types())
 
@@ -142,6 +142,20 @@ def total_days(days: DataFrame) -> DataFrame:
     last = days.repartition("customer_id").groupBy("customer_id").agg(F.max("day").alias("last_day"))
     joined = merge_types(days).join(contexts, on="customer_id", how="left").join(last, on="customer_id", how="left")
     return joined.withColumn("contexts", F.coalesce("contexts", F.array().cast(CONTEXTS)))
+
+
+def touched_customers(changed: DataFrame) -> DataFrame:
+    """customer_id, grown: the customers of changed days, and whether days came and none of theirs went or changed."""
+    return changed.groupBy("customer_id").agg(F.bool_and(F.col(CHANGE) == "insert").alias("grown"))
+
+
+def days_of_customers(touched: DataFrame, changed: DataFrame, totals: DataFrame, days: DataFrame) -> DataFrame:
+    """What the totals of touched customers are made of: rows that add up, of `totals` and new days, or of all their `days`."""
+    grown, others = (touched.where(which).select("customer_id") for which in ("grown", "NOT grown"))
+    had = totals.withColumnRenamed("last_day", "day")
+    parts = [had.join(grown, on="customer_id", how="left_semi"), changed.join(grown, on="customer_id", how="left_semi")]
+    parts.append(days.join(others, on="customer_id", how="left_semi"))
+    return reduce(DataFrame.unionByName, (part.select("customer_id", "day", "types", "contexts") for part in parts))
 
 
 def _context_columns(zones: Mapping[str, str], properties: Sequence[str]) -> dict[str, Column]:
@@ -166,7 +180,7 @@ def _contexts(names: Sequence[str]) -> Column:
             return F.struct(value.alias("value"), _add_up(same).alias("events"))
 
         held = F.array_compact(F.transform("slots", lambda slot: slot[f"in_{name}"]))
-        values = F.transform(F.array_sort(F.array_distinct(held)), count)
+        values = F.transform(F.sort_array(F.array_distinct(held)), count)
         return F.struct(F.lit(name).alias("dimension"), _add_up(values).alias("events"), values.alias("values"))
 
     known = F.filter(F.array(*(of(name) for name in sorted(names))), lambda context: context["events"] > 0)
@@ -189,7 +203,7 @@ def _added_up() -> list[Column]:
 
 
 def _union(column: str) -> Column:
-    return F.array_sort(F.array_distinct(F.flatten(F.collect_list(column)))).alias(column)
+    return F.sort_array(F.array_distinct(F.flatten(F.collect_list(column)))).alias(column)
 
 
 def _types() -> Column:
@@ -198,4 +212,4 @@ def _types() -> Column:
 
 
 def _sorted_list(*names: str) -> Column:
-    return F.array_sort(F.collect_list(F.struct(*names)))
+    return F.sort_array(F.collect_list(F.struct(*names)))

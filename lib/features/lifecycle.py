@@ -14,7 +14,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lib.features.orders import add_up, first_seen, of_types, order_days, signed_up
+from lib.features.orders import add_up, order_days, signed_up
 from lib.settings.customers import Lifecycle
 from lib.tables import contract
 from lib.tables.days import MONEY
@@ -22,18 +22,17 @@ from lib.tables.days import MONEY
 SALES = f"array<struct<day:date,amount:{MONEY}>>"
 
 
-def find_rhythms(customers: DataFrame, known: DataFrame, order_types: Sequence[str], as_of: date) -> DataFrame:
+def find_rhythms(customers: DataFrame, known: DataFrame, as_of: date) -> DataFrame:
     """One row per customer known before the as-of date: how often and when they bought, by days with an order.
 
-    customer_id, known_since date, and what `measure_rhythms` gives. `known`: customer_id and types as customer_days holds them, merged
-    by customer.
+    customer_id, known_since date, and what `measure_rhythms` gives. `known`: customer_id, first_event, types (those that make an
+    order), as `persons.known_types` makes them.
     """
-    sales = F.flatten(of_types(order_types)["days"])
-    bought = known.select(
-        "customer_id", order_days(sales).alias("days"), sales.alias("sales"), first_seen().alias("seen")
-    )
-    joined = signed_up(customers, as_of).join(bought, on="customer_id", how="full")
-    return measure_rhythms(joined.withColumn("known_since", F.least("signup_day", "seen")), ["known_since"], as_of)
+    bought = known.select("customer_id", F.flatten("types.days").alias("sales"), "first_event")
+    dated = bought.withColumn("days", order_days(F.col("sales")))
+    joined = signed_up(customers, as_of).join(dated, on="customer_id", how="full")
+    since = F.least("signup_day", "first_event")
+    return measure_rhythms(joined.withColumn("known_since", since), ["known_since"], as_of)
 
 
 def rhythms_before(rhythms: DataFrame, day: date) -> DataFrame:
@@ -74,7 +73,7 @@ def measure_rhythms(bought: DataFrame, also: Sequence[str], as_of: date) -> Data
 
 
 def _median(column: str) -> Column:
-    ordered, size = F.array_sort(column), F.size(column)
+    ordered, size = F.sort_array(column), F.size(column)
     lower = F.try_element_at(ordered, F.floor((size + 1) / 2).cast("int"))
     upper = F.try_element_at(ordered, F.floor((size + 2) / 2).cast("int"))
     return F.when(size > 0, (lower + upper) / 2.0)

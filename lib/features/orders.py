@@ -13,35 +13,59 @@ from lib.tables.days import MONEY as SUM
 MONEY = "decimal(18,4)"
 
 
-def measure_customers(
-    customers: DataFrame,
-    known: DataFrame,
-    items: DataFrame,
-    as_of: date,
-    order_types: Sequence[str],
-    return_types: Sequence[str],
-) -> DataFrame:
+def sum_up(known: DataFrame, order_types: Sequence[str], return_types: Sequence[str]) -> DataFrame:
+    """customer_id and what their orders and returns come to: counts, days, money, and the different items as `item_ids`.
+
+    `known`: customer_id, events, first_event, types of those types, as `persons.known_types` makes them.
+    """
+    # step by step: what several figures are made of is made once
+    told = known.select(
+        "customer_id",
+        "events",
+        "first_event",
+        of_types(order_types).alias("orders"),
+        of_types(return_types).alias("returns"),
+    )
+    parted = told.withColumns({
+        "days": order_days(F.flatten("orders.days")), "item_ids": F.array_distinct(F.flatten("orders.items")),
+    })  # fmt: skip
+    return parted.select(
+        "customer_id",
+        "events",
+        "first_event",
+        F.size(F.array_distinct(F.flatten("orders.baskets"))).alias("orders"),
+        F.size("days").alias("order_days"),
+        F.array_min("days").alias("first_day"),
+        F.array_max("days").alias("last_day"),
+        "item_ids",
+        add_up(F.col("orders.amount"), SUM).alias("gross"),
+        add_up(F.col("returns.amount"), SUM).alias("returned"),
+        add_up(F.col("orders.units"), "double").alias("units"),
+        add_up(F.col("returns.units"), "double").alias("units_returned"),
+    )
+
+
+def measure_customers(customers: DataFrame, sums: DataFrame, items: DataFrame, as_of: date) -> DataFrame:
     """One row per customer known before the as-of date, with every measure of customer_features but the RFM scores.
 
-    `known`: customer_id and types as customer_days holds them, merged by customer, of the days before the as-of date. Recency and the
-    gaps are in days, money in the events' own currency.
+    `sums`: as `sum_up` makes them of the days before the as-of date. Recency and the gaps are in days, money in the events' own currency.
     """
-    measured = known.select("customer_id", *_sums(order_types, return_types))
-    bought = measured.select("customer_id", F.explode("item_ids").alias("item_id"))
+    bought = sums.select("customer_id", F.explode("item_ids").alias("item_id"))
     sorts = bought.join(items.where("category IS NOT NULL").select("item_id", "category"), on="item_id", how="inner")
     categories = sorts.groupBy("customer_id").agg(F.count_distinct("category").alias("categories"))
-    counted = measured.drop("item_ids").join(categories, on="customer_id", how="left")
-    everyone = signed_up(customers, as_of).join(counted, on="customer_id", how="full")
+    counted = sums.withColumn("items", F.size("item_ids")).drop("item_ids")
+    measured = counted.join(categories, on="customer_id", how="left")
+    everyone = signed_up(customers, as_of).join(measured, on="customer_id", how="full")
     return everyone.select("customer_id", *_measures(as_of))
 
 
 def with_recent(
     measured: DataFrame, recent: DataFrame | None, order_types: Sequence[str], return_types: Sequence[str]
 ) -> DataFrame:
-    """Add recent_orders and recent_spend: of the measures of a window, or, without one, of all time."""
+    """Add recent_orders and recent_spend: of what is `known` of a window, or, without one, of all time."""
     if recent is None:
         return measured.withColumns({"recent_orders": F.col("frequency"), "recent_spend": F.col("monetary")})
-    sums = recent.select("customer_id", *_sums(order_types, return_types))
+    sums = sum_up(recent, order_types, return_types)
     columns = sums.select("customer_id", F.col("orders").alias("recent_orders"), _net_spend().alias("recent_spend"))
     joined = measured.join(columns, on="customer_id", how="left")
     return joined.withColumns({
@@ -49,9 +73,9 @@ def with_recent(
     })  # fmt: skip
 
 
-def ordered_items(known: DataFrame, order_types: Sequence[str]) -> DataFrame:
-    """The different (customer_id, item_id) that were ordered."""
-    items = F.array_distinct(F.flatten(of_types(order_types)["items"]))
+def ordered_items(known: DataFrame) -> DataFrame:
+    """The different (customer_id, item_id) of the known types."""
+    items = F.array_distinct(F.flatten("types.items"))
     return known.select("customer_id", F.explode(items).alias("item_id")).where("item_id IS NOT NULL")
 
 
@@ -61,14 +85,9 @@ def signed_up(customers: DataFrame, as_of: date) -> DataFrame:
     return there.select("customer_id", F.to_date("signup_time").alias("signup_day"))
 
 
-def first_seen() -> Column:
-    """The first day that `types` know of, of an event of any type."""
-    return F.array_min(F.transform("types", lambda entry: F.array_min(entry["days"])["day"]))
-
-
 def order_days(sales: Column) -> Column:
     """The different days of `sales`, the days of some types in one array, in order; empty where none is known."""
-    return F.array_sort(F.array_distinct(F.transform(sales, lambda sale: sale["day"])))
+    return F.sort_array(F.array_distinct(sales["day"]))
 
 
 def of_types(wanted: Sequence[str]) -> Column:
@@ -80,26 +99,6 @@ def add_up(values: Column, kind: str) -> Column:
     """The sum of an array of numbers, nulls left out; 0 where there is none."""
     start = F.lit(0).cast(kind)
     return F.aggregate(values, start, lambda total, value: (total + F.coalesce(value, start)).cast(kind))
-
-
-def _sums(order_types: Sequence[str], return_types: Sequence[str]) -> list[Column]:
-    orders, returns = of_types(order_types), of_types(return_types)
-    days = order_days(F.flatten(orders["days"]))
-    items = F.array_distinct(F.flatten(orders["items"]))
-    return [
-        add_up(F.col("types.events"), "bigint").alias("events"),
-        first_seen().alias("first_event"),
-        F.size(F.array_distinct(F.flatten(orders["baskets"]))).alias("orders"),
-        F.size(days).alias("order_days"),
-        F.array_min(days).alias("first_day"),
-        F.array_max(days).alias("last_day"),
-        items.alias("item_ids"),
-        F.size(items).alias("items"),
-        add_up(orders["amount"], SUM).alias("gross"),
-        add_up(returns["amount"], SUM).alias("returned"),
-        add_up(orders["units"], "double").alias("units"),
-        add_up(returns["units"], "double").alias("units_returned"),
-    ]
 
 
 def _measures(as_of: date) -> list[Column]:

@@ -1,122 +1,116 @@
 """What is known of persons: the measures of the ids and visits that are one, brought together.
 
 Each job that asks is given what it asks for, and no more is shuffled: of event types that it does not name only how many events there
-were and the first day; contexts as counts. Ids that are alone are not shuffled at all.
+were and the first day. Where no person has several ids or visits nothing is shuffled at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from lib.features.days import VISIT, count_values, merge_types, name_visit
-from lib.features.orders import add_up
-from lib.tables.days import MONEY, TYPES
+from lib.features.days import VISIT, count_values, name_visit
+from lib.features.orders import add_up, of_types
 
-OTHER = "\x1fother"
-"""The event type that all those which are not asked for are brought together under; no source's type has a control character."""
+Stage = Callable[[DataFrame, str], DataFrame]
 
 
-def held_types(days: DataFrame, totals: DataFrame, as_of: date) -> DataFrame:
+@dataclass(frozen=True)
+class Measures:
+    """What the events before a date say of every id and visit, and whose these are."""
+
+    rows: DataFrame
+    """customer_id, types, contexts: those of customer_totals, or of customer_days where the totals reach beyond the date."""
+    several: bool
+    """Whether a person may have more than one of the rows."""
+    moved: DataFrame
+    """customer_id, person: the customers that became another."""
+    visits: DataFrame
+    """customer_id, person: the visits, as days name them, that are someone's."""
+
+
+def read_measures(inputs: Mapping[str, DataFrame], as_of: date, stage: Stage) -> Measures:
+    """From customer_days (those before the as-of date), customer_totals and customer_identities. Days are read only if need be."""
+    days, totals, identities = (inputs[name] for name in ("customer_days", "customer_totals", "customer_identities"))
+    beyond = _reach_beyond(totals, as_of)
+    person = F.col("customer_id").alias("person")
+    others = identities.where("id_type = 'customer' AND source_id <> customer_id")
+    # staged, Spark knows how few they are: the wide rows of customers need no shuffle to be joined with them
+    moved = stage(others.select(F.col("source_id").alias("customer_id"), person).distinct(), "moved")
+    logins = identities.where("id_type = 'session' AND customer_id IS NOT NULL")
+    visits = logins.select(name_visit("source_id").alias("customer_id"), person)
+    several = beyond or not (moved.isEmpty() and visits.isEmpty())
+    return Measures(days if beyond else totals, several, moved, visits)
+
+
+def held_types(measures: Measures) -> DataFrame:
     """event_type of every type that there is, some more than once."""
-    return _measured(days, totals, as_of).select(F.explode("types.event_type").alias("event_type"))
+    return measures.rows.select(F.explode("types.event_type").alias("event_type"))
 
 
-def known_types(
-    days: DataFrame, totals: DataFrame, customer_identities: DataFrame, as_of: date, wanted: Sequence[str]
-) -> DataFrame:
-    """customer_id, types of every person with an event; visits without a login are left out.
+def known_types(measures: Measures, wanted: Sequence[str]) -> DataFrame:
+    """customer_id, events, first_event, types of every person with an event; visits without a login are left out.
 
-    `days` are those before the as-of date. They are read only where `totals` reach beyond it. Types that are not `wanted` are one
-    entry, OTHER, with their number of events, units, amount and first day.
+    events bigint and first_event date (null: no day is known) are of all types. `types` holds those that are `wanted`, as customer_days
+    does, and one type several times where the person has several ids: counts of its entries add up, sets unite.
     """
-    if _reach_beyond(totals, as_of):
-        return _merge_days(days, customer_identities, wanted)
-    return merge_persons(totals.withColumn("types", _pruned(wanted)), customer_identities)
+    named = _of_persons(measures, *measure_types(wanted))
+    if not measures.several:
+        return named.drop("id")
+    parts = F.collect_list(F.struct("id", "types"))
+    return named.groupBy("customer_id").agg(
+        F.sum("events").alias("events"),
+        F.min("first_event").alias("first_event"),
+        # in the order of the ids: sums of floats depend on it
+        F.flatten(F.sort_array(parts)["types"]).alias("types"),
+    )
 
 
 def recent_types(
-    days: DataFrame, customer_identities: DataFrame, as_of: date, window_days: int, wanted: Sequence[str]
+    inputs: Mapping[str, DataFrame], measures: Measures, as_of: date, window_days: int, wanted: Sequence[str]
 ) -> DataFrame | None:
     """The same of the last `window_days` days alone; None for 0: no window."""
     if not window_days:
         return None
-    return _merge_days(days.where(F.col("day") >= F.date_sub(F.lit(as_of), window_days)), customer_identities, wanted)
+    days = inputs["customer_days"].where(F.col("day") >= F.date_sub(F.lit(as_of), window_days))
+    return known_types(Measures(days, True, measures.moved, measures.visits), wanted)
 
 
-def known_contexts(days: DataFrame, totals: DataFrame, customer_identities: DataFrame, as_of: date) -> DataFrame:
-    """customer_id, dimension, value, events of every person with an event that knows any."""
-    named = _of_persons(_measured(days, totals, as_of).select("customer_id", "contexts"), customer_identities)
-    return count_values(named)
+def measure_types(wanted: Sequence[str]) -> list[Column]:
+    """events, first_event and the wanted types of a row of customer_days or customer_totals."""
+    return [
+        add_up(F.col("types.events"), "bigint").alias("events"),
+        F.array_min(F.transform("types", lambda entry: F.get(entry["days"], F.lit(0))["day"])).alias("first_event"),
+        of_types(wanted).alias("types"),
+    ]
 
 
-def known_persons(days: DataFrame, totals: DataFrame, customer_identities: DataFrame, as_of: date) -> DataFrame:
-    """customer_id of every person with an event."""
-    return _of_persons(_measured(days, totals, as_of).select("customer_id"), customer_identities).distinct()
+def known_contexts(measures: Measures) -> DataFrame:
+    """customer_id, dimension, value, events, total (of all values of the dimension) of every person with an event that knows any."""
+    named = _of_persons(measures, F.col("contexts"))
+    if not measures.several:
+        dimensions = named.select("customer_id", F.inline("contexts")).withColumnRenamed("events", "total")
+        return dimensions.select("customer_id", "dimension", F.inline("values"), "total")
+    # sorted as the rows will be written, which is all the order that the window asks for
+    counted = count_values(named).sortWithinPartitions("customer_id", "dimension", "value")
+    return counted.withColumn("total", F.sum("events").over(Window.partitionBy("customer_id", "dimension")))
 
 
-def merge_persons(measures: DataFrame, customer_identities: DataFrame) -> DataFrame:
-    """customer_id, types by person, of measures with a row per id. Only persons of several ids are merged, so that most rows stay."""
-    measures = measures.select("customer_id", "types")
-    others = _other_names(customer_identities)
-    persons = others.select(F.col("person").alias("customer_id")).distinct()
-    several = others.select("customer_id").unionByName(persons).distinct()
-    alone = measures.where(~_is_visit()).join(several, on="customer_id", how="left_anti")
-    shared = measures.join(several, on="customer_id", how="left_semi").join(others, on="customer_id", how="left")
-    named = shared.withColumn("customer_id", F.coalesce("person", "customer_id")).drop("person")
-    return alone.unionByName(merge_types(named))
-
-
-def _merge_days(days: DataFrame, customer_identities: DataFrame, wanted: Sequence[str]) -> DataFrame:
-    pruned = days.select("customer_id", _pruned(wanted).alias("types"))
-    return merge_types(_of_persons(pruned, customer_identities))
-
-
-def _of_persons(rows: DataFrame, customer_identities: DataFrame) -> DataFrame:
-    """The rows under the person's name, without visits that are nobody's."""
-    named = rows.join(_other_names(customer_identities), on="customer_id", how="left")
-    known = named.where(~_is_visit() | F.col("person").isNotNull())
-    return known.withColumn("customer_id", F.coalesce("person", "customer_id")).drop("person")
-
-
-def _is_visit() -> Column:
-    return F.col("customer_id").startswith(VISIT)
-
-
-def _measured(days: DataFrame, totals: DataFrame, as_of: date) -> DataFrame:
-    """Measures by id, several rows an id where they are days."""
-    return days if _reach_beyond(totals, as_of) else totals
+def _of_persons(measures: Measures, *columns: Column) -> DataFrame:
+    """customer_id of the person, id, and the columns, of every row that is a person's."""
+    rows = measures.rows.select("customer_id", F.col("customer_id").startswith(VISIT).alias("_is_visit"), *columns)
+    customers, visits = (rows.where(which).drop("_is_visit") for which in ("NOT _is_visit", "_is_visit"))
+    own = customers.join(measures.moved, on="customer_id", how="left")
+    theirs = visits.join(measures.visits, on="customer_id", how="inner")
+    named = own.unionByName(theirs) if measures.several else own
+    renamed = named.withColumnRenamed("customer_id", "id")
+    return renamed.withColumn("customer_id", F.coalesce("person", "id")).drop("person")
 
 
 def _reach_beyond(totals: DataFrame, as_of: date) -> bool:
     last = totals.agg(F.max("last_day").alias("day")).head()
     return last is not None and last["day"] is not None and last["day"] >= as_of
-
-
-def _other_names(customer_identities: DataFrame) -> DataFrame:
-    """customer_id, person: the ids and visits in the days that are someone of another name."""
-    of_type = F.col("id_type")
-    name = F.when(of_type == "customer", F.col("source_id")).when(of_type == "session", name_visit("source_id"))
-    named = customer_identities.select(name.alias("customer_id"), F.col("customer_id").alias("person"))
-    return named.where("customer_id <> person").distinct()
-
-
-def _pruned(wanted: Sequence[str]) -> Column:
-    """`types` with those that are not wanted as one."""
-    asked = F.filter("types", lambda entry: entry["event_type"].isin(list(wanted)))
-    rest = F.filter("types", lambda entry: ~entry["event_type"].isin(list(wanted)))
-    days = F.array_sort(F.flatten(rest["days"]))
-    other = F.struct(
-        F.lit(OTHER).alias("event_type"),
-        add_up(rest["events"], "bigint").alias("events"),
-        add_up(rest["units"], "double").alias("units"),
-        add_up(rest["amount"], MONEY).alias("amount"),
-        F.array().cast("array<string>").alias("baskets"),
-        F.array().cast("array<string>").alias("items"),
-        F.slice(days, 1, 1).alias("days"),
-    )
-    one = F.when(F.size(rest) > 0, F.array(other)).otherwise(F.array())
-    return F.concat(asked, one.cast(TYPES))

@@ -167,6 +167,8 @@ def score_value(rhythms: DataFrame, counts: Estimate | None, spend: Estimate | N
     rows = rhythms.where("first_day IS NOT NULL").select(
         "customer_id", *(F.col(name).cast("double").alias(name) for name in columns)
     )
+    if not buying and not spending:
+        return rows.select("customer_id", *(F.lit(None).cast("double").alias(name) for name in _NAMES[1:]))
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

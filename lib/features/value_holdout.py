@@ -55,10 +55,15 @@ def check_forecasts(
             )
         return nothing
     cut = as_of - timedelta(days=days)
+    unfit = f"value: not checked on held-out days: BG/NBD can't be fitted to the purchases before {cut}"
+    came_back = rhythms.where(F.try_element_at("days", F.lit(2)) < F.lit(cut))
+    if came_back.limit(settings.min_repeaters).count() < settings.min_repeaters:
+        note(unfit)
+        return nothing
     before = stage(rhythms_before(rhythms, cut).drop("sales", "days", "gaps"), "rhythms_before")
     counts, spend = fit_counts(before, settings, partitions), fit_spend(before, settings, partitions)
     if counts is None or not counts.converged:
-        note(f"value: not checked on held-out days: BG/NBD can't be fitted to the purchases before {cut}")
+        note(unfit)
         return nothing
     horizon = settings.model_copy(update={"horizon_days": days})
     scored = score_value(before, counts, spend, horizon)

@@ -75,6 +75,10 @@ class Execution:
         assert self._until is not None and table == self._until.table
         return upkeep.changes(self._store, self._since, self._until)
 
+    def kept(self) -> DataFrame:
+        (table,) = self.job.writes
+        return self._store.read(table)
+
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         path = f"{self._staged}/{name}"
         df.write.mode("overwrite").parquet(path)

@@ -47,7 +47,13 @@ class Run(Protocol):
         """The as-of date of that release."""
 
     def changes(self, table: str) -> DataFrame | None:
-        """For a job that keeps a table up to date: the rows of its input that came, went or changed since; None: all may have."""
+        """For a job that keeps a table up to date: the rows of its input that came, went or changed since, and which in CHANGE.
+
+        None: all may have.
+        """
+
+    def kept(self) -> DataFrame:
+        """For the same: the rows of the table that it keeps, as they are before it runs."""
 
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         """The same rows, written and read back: computed once, and the same at every later look. Removed after the job."""

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from lib.runtime.store import Store, conform
 from lib.tables import contract
-from lib.tables.contract import GONE
+from lib.tables.contract import CHANGE, GONE
 
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -43,11 +43,12 @@ def followed(store: Store, name: str) -> Followed | None:
 
 
 def changes(store: Store, since: Followed | None, until: Followed) -> DataFrame | None:
-    """The rows of the followed table that came, went or changed, before and after; None where that can't be told."""
+    """The rows of the followed table that came, went or changed, before and after, and which in CHANGE; None: that can't be told."""
     if since is None or (since.table, since.fingerprint) != (until.table, until.fingerprint):
         return None
     if since.version >= until.version:
-        return store.read(until.table).limit(0) if since.version == until.version else None
+        nothing = store.read(until.table).limit(0).withColumn(CHANGE, F.lit(""))
+        return nothing if since.version == until.version else None
     feed = store.spark.read.format("delta").option("readChangeFeed", "true")
     span = feed.option("startingVersion", since.version + 1).option("endingVersion", until.version)
     try:
@@ -55,7 +56,7 @@ def changes(store: Store, since: Followed | None, until: Followed) -> DataFrame 
         rows.select("_commit_version").isEmpty()  # a feed that doesn't reach back so far says so only when it is read
     except (PySparkException, Py4JJavaError):
         return None
-    return rows.select(contract(until.table).column_names)
+    return rows.select(*contract(until.table).column_names, CHANGE)
 
 
 def write_kept(store: Store, name: str, df: DataFrame, until: Followed) -> int:

@@ -36,6 +36,9 @@ class Column:
         return f"`{self.name}` {self.type}{not_null} COMMENT {quote(self.comment)}"
 
 
+CHANGE = "_change_type"
+"""What became of a row, as Delta's change feed says: insert, delete, update_preimage or update_postimage."""
+
 GONE = "_gone"
 """Column of what an ingest gives a table: true in a row that only names, by the table's `found_by`, rows to take out."""
 

@@ -15,7 +15,7 @@ from lib.events.identities import canonical_customers, resolve_identities
 from lib.events.orders import with_baskets
 from lib.features import lifecycle, orders
 from lib.features.interests import find_interests
-from lib.features.persons import merge_persons
+from lib.features.persons import known_types, read_measures
 from lib.features.vectors import fit_parameters, prepare_vectors
 from lib.rules.association import find_rules
 from lib.rules.baskets import make_baskets, select_lines
@@ -112,11 +112,19 @@ def test_anonymous_sessions_go_to_who_logged_in(shop, identities, persons):
 
 
 @pytest.fixture(scope="module")
-def rhythms(shop, identities, stage):
+def measured(shop, identities, stage):
     _, inputs = shop
-    known = merge_persons(measure_events(inputs["events"]), identities)
+    totals = stage(measure_events(inputs["events"]), "totals")
+    tables = {"customer_days": totals, "customer_totals": totals, "customer_identities": identities}
+    return read_measures(tables, AS_OF, stage)
+
+
+@pytest.fixture(scope="module")
+def rhythms(shop, identities, measured, stage):
+    _, inputs = shop
+    known = known_types(measured, ["purchase"])
     customers = canonical_customers(inputs["customers"], identities)
-    return stage(lifecycle.find_rhythms(customers, known, ["purchase"], AS_OF), "rhythms")
+    return stage(lifecycle.find_rhythms(customers, known, AS_OF), "rhythms")
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +177,15 @@ def _what_can_be_seen(planted):
     return "long gone" if silent > LONG_GONE * planted["rhythm_days"] else "just gone"
 
 
-def test_segments_are_those_planted(shop, identities, truth, settings, stage):
+def test_segments_are_those_planted(shop, identities, measured, truth, settings, stage):
     """Planted are rhythms and loyalty, of which measures of buying show what chance has left; by chance the index is 0."""
     _, inputs = shop
-    known = merge_persons(measure_events(inputs["events"]), identities)
+    sums = orders.sum_up(known_types(measured, ["purchase", "return"]), ["purchase"], ["return"])
     customers = canonical_customers(inputs["customers"], identities)
-    measured = orders.measure_customers(customers, known, inputs["items"], AS_OF, ["purchase"], ["return"])
+    measures = orders.measure_customers(customers, sums, inputs["items"], AS_OF)
     names = ["recency_days", "frequency", "days_between_orders", "tenure_days"]
     wanted = settings.segments.vectors.model_copy(update={"features": names})
-    features = stage(measured, "measured")
+    features = stage(measures, "measures")
     points = prepare_vectors(features, fit_parameters(features, wanted)).cache()
     kmeans = settings.segments.kmeans.model_copy(update={"k": len(world.SEGMENTS), "bootstraps": 0})
     found = segment_by_kmeans(points, draw_sample(points, 10_000, settings.fit, print), kmeans, 7, lambda _: None)

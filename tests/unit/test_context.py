@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lib.features.context import describe_context, describe_groups, find_best_contact, find_crowd
-from lib.features.days import count_values
+from lib.features.persons import Measures, known_contexts
 from lib.settings import load
 from tests.builders import measure_events
 
@@ -27,7 +27,9 @@ def counted(spark):
         *events("bob", "app", hour=20),
         *events("cid", "web", "web", "app"),
     ]
-    return count_values(measure_events(Build(spark)("events", *rows))).cache()
+    measured = measure_events(Build(spark)("events", *rows))
+    nobody = spark.createDataFrame([], "customer_id string, person string")
+    return known_contexts(Measures(measured, False, nobody, nobody)).cache()
 
 
 def test_share_and_lift_are_against_all_events(counted):

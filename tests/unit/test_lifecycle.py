@@ -9,7 +9,7 @@ import pytest
 
 from lib.features.lifecycle import count_transitions, crowd_gap, find_rhythms, stage_customers, with_previous
 from lib.settings import load
-from tests.builders import measure_events
+from tests.builders import know_events
 
 AS_OF = date(2024, 7, 1)
 LIFECYCLE = (
@@ -33,7 +33,7 @@ def rhythms(build):
         ]
         known = [{"customer_id": who, "signup_time": when} for who, when in (signups or {}).items()]
         customers = build("customers", *known, *({"customer_id": who, "signup_time": None} for who in bought))
-        return find_rhythms(customers, measure_events(build("events", *events)), ["purchase"], AS_OF)
+        return find_rhythms(customers, know_events(build("events", *events), "purchase"), AS_OF)
 
     return of
 

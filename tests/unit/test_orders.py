@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from lib.events.orders import with_baskets
-from lib.features.orders import measure_customers
+from lib.features.orders import measure_customers, sum_up
 from lib.tables import contract
-from tests.builders import AS_OF, Build, measure_events
+from tests.builders import AS_OF, Build, know_events
 
 
 def at(month: int, day: int, hour: int = 12, minute: int = 0, year: int = 2024) -> datetime:
@@ -80,14 +80,9 @@ ITEMS = [
 @pytest.fixture(scope="module")
 def measures(spark):
     build = Build(spark)
-    return measure_customers(
-        build("customers", *CUSTOMERS),
-        measure_events(build("events", *EVENTS)),
-        build("items", *ITEMS),
-        AS_OF,
-        order_types=["purchase", "hire"],
-        return_types=["return"],
-    )
+    known = know_events(build("events", *EVENTS), "purchase", "hire", "return")
+    sums = sum_up(known, ["purchase", "hire"], ["return"])
+    return measure_customers(build("customers", *CUSTOMERS), sums, build("items", *ITEMS), AS_OF)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def event(customer, day, session=None, kind="purchase", order="1"):
 
 EVENTS = [
     event("ann", 1, order="1"), event("ann2", 1, order="2"), event("bob", 2), event(None, 3, "s1"), event(None, 4, "s2"),
-    event("bob", 5, kind="view"), event("bob", 6, kind="like"), event("cid", 7, kind="view"),
+    event("bob", 5, kind="view"), {**event("bob", 6, kind="like"), "channel": "app"}, event("cid", 7, kind="view"),
 ]  # fmt: skip
 
 
@@ -40,46 +40,80 @@ def identities(build):
     )  # fmt: skip
 
 
-def types_of(known):
+@pytest.fixture
+def read(identities, tmp_path):
+    """Measures of some days and totals, as a job reads them."""
+
+    def stage(df, name):
+        df.write.mode("overwrite").parquet(f"{tmp_path}/{name}")
+        return df.sparkSession.read.schema(df.schema).parquet(f"{tmp_path}/{name}")
+
+    def of(made, totals, as_of=AS_OF, known_as=identities):
+        tables = {"customer_days": made, "customer_totals": totals, "customer_identities": known_as}
+        return tables, persons.read_measures(tables, as_of, stage)
+
+    return of
+
+
+def told(known):
+    """Customer → events, first day, and what the wanted types come to: events, baskets, amount, days."""
     rows = known.collect()
-    found = {r["customer_id"]: {t["event_type"]: t for t in r["types"]} for r in rows}
-    assert len(found) == len(rows)
+    found = {
+        row["customer_id"]: (
+            row["events"], row["first_event"] and row["first_event"].day, sum(t["events"] for t in row["types"]),
+            len({basket for t in row["types"] for basket in t["baskets"]}), sum(t["amount"] for t in row["types"]),
+            sorted(entry["day"].day for t in row["types"] for entry in t["days"]),
+        )
+        for row in rows
+    }  # fmt: skip
+    assert len(found) == len(rows), "a row per person"
     return found
 
 
-def test_the_ids_of_one_person_are_measured_together_and_visits_with_their_login(build, identities):
+def test_the_ids_of_one_person_are_measured_together_and_visits_with_their_login(build, read):
     totals = measure_events(build("events", *EVENTS))
-    found = types_of(persons.known_types(totals, totals, identities, AS_OF, ["purchase"]))
-    assert set(found) == {"ann", "bob", "cid"}, "a visit without a login is nobody's"
-    bought = found["ann"]["purchase"]
-    assert (bought["events"], len(bought["baskets"]), bought["amount"]) == (2, 2, 20)
-    assert [entry["day"].day for entry in found["bob"]["purchase"]["days"]] == [2, 3]
-    other = found["bob"][persons.OTHER]
-    assert (other["events"], other["units"], other["items"], other["baskets"]) == (2, 4.0, [], [])
-    assert [entry["day"].day for entry in other["days"]] == [5], "the first of them alone"
-    assert set(found["cid"]) == {persons.OTHER}
+    _, measures = read(totals, totals)
+    assert told(persons.known_types(measures, ["purchase"])) == {
+        "ann": (2, 1, 2, 2, 20, [1, 1]),
+        "bob": (4, 2, 2, 1, 20, [2, 3]),
+        "cid": (1, 7, 0, 0, 0, []),
+    }, "a visit without a login is nobody's"
 
 
-def test_contexts_of_persons(build, identities):
+def test_ids_that_are_alone_are_left_as_they_are(build, read):
     totals = measure_events(build("events", *EVENTS))
-    rows = persons.known_contexts(totals, totals, identities, AS_OF).where("dimension = 'channel'").collect()
-    assert {tuple(row) for row in rows} == {
-        ("ann", "channel", "web", 2), ("bob", "channel", "web", 4), ("cid", "channel", "web", 1)
+    alone = build("customer_identities", *(named("customer", who, who) for who in ("ann", "ann2", "bob", "cid")))
+    _, measures = read(totals, totals, known_as=alone)
+    found = told(persons.known_types(measures, ["purchase"]))
+    assert found["bob"] == (3, 2, 1, 1, 10, [2]) and set(found) == {"ann", "ann2", "bob", "cid"}
+    rows = persons.known_contexts(measures).where("dimension = 'channel'").collect()
+    assert {(row["customer_id"], row["value"], row["events"], row["total"]) for row in rows} == {
+        ("ann", "web", 1, 1), ("ann2", "web", 1, 1), ("bob", "web", 2, 3), ("bob", "app", 1, 3), ("cid", "web", 1, 1)
     }  # fmt: skip
-    known = persons.known_persons(totals, totals, identities, AS_OF).collect()
-    assert sorted(row["customer_id"] for row in known) == ["ann", "bob", "cid"]
 
 
-def test_totals_beyond_the_as_of_date_are_not_used(build, identities):
+def test_contexts_of_persons(build, read):
+    totals = measure_events(build("events", *EVENTS))
+    _, measures = read(totals, totals)
+    rows = persons.known_contexts(measures).where("dimension = 'channel'").collect()
+    assert {tuple(row) for row in rows} == {
+        ("ann", "channel", "web", 2, 2), ("bob", "channel", "web", 3, 4), ("bob", "channel", "app", 1, 4), ("cid", "channel", "web", 1, 1)
+    }  # fmt: skip
+
+
+def test_totals_beyond_the_as_of_date_are_not_used(build, read):
     made = days.summarise_days(with_baskets(build("events", *EVENTS)), {}, load().context).cache()
     totals = days.total_days(made)
     for as_of, expected in ((AS_OF, 2), (date(2024, 1, 3), 1)):
-        before = made.where(f"day < '{as_of}'")
-        found = types_of(persons.known_types(before, totals, identities, as_of, ["purchase"]))
-        assert found["bob"]["purchase"]["events"] == expected
+        _, measures = read(made.where(f"day < '{as_of}'"), totals, as_of)
+        found = told(persons.known_types(measures, ["purchase"]))
+        assert found["bob"][2] == expected
         assert ("cid" in found) == (as_of == AS_OF)
-        held = persons.held_types(before, totals, as_of).distinct().collect()
+        held = persons.held_types(measures).distinct().collect()
         assert {row["event_type"] for row in held} == ({"purchase", "view", "like"} if as_of == AS_OF else {"purchase"})
-    recent = types_of(persons.recent_types(made, identities, date(2024, 1, 4), 2, ["purchase"]))
-    assert recent["bob"]["purchase"]["events"] == 2 and recent["bob"]["purchase"]["units"] == 4.0
-    assert persons.recent_types(made, identities, AS_OF, 0, ["purchase"]) is None
+        contexts = persons.known_contexts(measures).where("dimension = 'channel' AND customer_id = 'bob'").collect()
+        assert sum(row["events"] for row in contexts) == contexts[0]["total"] == (4 if as_of == AS_OF else 1)
+    tables, measures = read(made, totals)
+    recent = told(persons.recent_types(tables, measures, date(2024, 1, 4), 2, ["purchase"]))
+    assert recent["bob"][2:] == (2, 1, 20, [2, 3])
+    assert persons.recent_types(tables, measures, AS_OF, 0, ["purchase"]) is None

@@ -13,7 +13,7 @@ from lib.features.value_holdout import FORECASTS, check_forecasts, count_periods
 from lib.runtime.store import conform
 from lib.settings import load
 from lib.tables import contract
-from tests.builders import measure_events
+from tests.builders import know_events
 
 AS_OF = date(2024, 7, 1)
 CUT = AS_OF - timedelta(days=30)
@@ -37,8 +37,8 @@ def rhythms(build):
     ]
     # ann also hired, on a day on which she bought
     events.append({**events[2], "event_type": "hire", "amount": Decimal(5)})
-    known = measure_events(build("events", *events))
-    return find_rhythms(build("customers", {"customer_id": "eve"}), known, ["purchase", "hire"], AS_OF)
+    known = know_events(build("events", *events), "purchase", "hire")
+    return find_rhythms(build("customers", {"customer_id": "eve"}), known, AS_OF)
 
 
 def rows_of(frame, *columns):
