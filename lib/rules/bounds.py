@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from lib.methods.lists import list_owners
@@ -43,6 +43,13 @@ def know_floors(coded: Coded) -> dict[str, list[Floor]]:
         name: [_floor(known.get((name, n)), least, items[name][n]) for n, least in enumerate(rungs[name])]
         for name in rungs
     }
+
+
+def count_by_floor(mined: DataFrame, column: str, floors: Sequence[Floor]) -> list[int]:
+    """How many of the itemsets mined at the last of `floors` are in as many orders, by `column`, as each of them asks for."""
+    counted = mined.agg(*(F.count_if(F.col(column) >= floor.least) for floor in floors)).head()
+    assert counted is not None
+    return list(counted)
 
 
 def _floor(row: Row | None, least: int, items: int) -> Floor:

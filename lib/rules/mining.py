@@ -17,7 +17,7 @@ from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lib.rules.bounds import know_floors
+from lib.rules.bounds import count_by_floor, know_floors
 from lib.rules.coding import Coded, Scope, Stage, code_baskets
 from lib.rules.floors import Floor, Search, search_floor
 from lib.rules.itemsets import decode, mark_closed, without_trivial
@@ -109,20 +109,21 @@ def find_itemsets(
 def _mine_scope(
     coded: Coded, floors: Mapping[str, Sequence[Floor]], settings: Rules, stage: Stage, scope: Scope
 ) -> Mined:
-    place = coded.scopes.index(scope)
+    number, rungs = coded.scopes.index(scope), floors[scope.name]
     baskets = coded.rows.where(F.col("scope") == scope.name).select("codes")
     kept: dict[int, DataFrame] = {}
 
-    def mine(floor: Floor) -> int:
+    def mine(place: int) -> list[int]:
+        floor = rungs[place]
         if floor.baskets < floor.least:
-            return 0
+            return [0] * (place + 1)
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
         named = _mine(baskets, floor, limit).select(F.lit(scope.name).alias("scope"), "codes", "orders")
-        kept[floor.least] = stage(named, f"mined_{place}_{floor.least}")
-        return kept[floor.least].count()
+        kept[floor.least] = stage(named, f"mined_{number}_{floor.least}")
+        return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])
 
-    search = search_floor(floors[scope.name], settings.max_itemsets, mine)
+    search = search_floor(rungs, settings.max_itemsets, mine)
     return Mined(scope, kept.get(search.chosen.least), search)
 
 
