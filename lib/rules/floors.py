@@ -2,12 +2,12 @@
 
 A few dozen items that come together in some orders have more common subsets than could ever be counted, and FPGrowth can't be
 interrupted. So floors are considered on a ladder, wanted · FACTORⁱ, from a high one down. A basket with m items of a floor's has 2ᵐ - 1
-itemsets, and an itemset is in `floor` baskets at least, so there are Σ(2ᵐ - 1) / floor itemsets at most: the search begins at the lowest
-floor where this bound alone keeps the budget, and ends there where it is the wanted one. What is mined at a floor holds the itemsets of
-every higher floor, so one fit, of few items and quick, tells the counts of two. Each lower floor's are extrapolated, log count over log
-floor, from the last two, and the search goes down to the lowest one expected within the budget. Counts grow faster than a straight line:
-a floor that has more is stopped one itemset above the budget, and then the floors between are tried, each expected MARGIN-fold per step
-that is passed over. Counts alone decide, never a clock, so that every cluster publishes the same floor.
+itemsets, and an itemset is in `floor` baskets at least, so there are Σ(2ᵐ - 1) / floor itemsets at most. Where this bound alone keeps the
+budget at the wanted floor, that is mined; else the search begins at the lowest floor whose bound is FIRST or less. What is mined at a
+floor holds the itemsets of every higher floor, so one fit, of few items and quick, tells the counts of two. Each lower floor's are
+extrapolated, log count over log floor, from the last two, and the search goes down to the lowest one expected within the budget. Counts
+grow faster than a straight line: a floor that has more is stopped one itemset above the budget, and then the floors between are tried,
+each expected MARGIN-fold per step that is passed over. Counts alone decide, never a clock, so that every cluster publishes the same floor.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 FACTOR = 1.5
 """Between two floors of the ladder. At 2 the floor is up to twice what the budget allows; at 1.25 there are twice as many to try."""
+
+FIRST = 10_000
+"""The first floor is the lowest with no more itemsets than this by its bound, unless all can be mined at once: few items, and so quick."""
 
 MARGIN = 2.0
 """Once a floor had more than the budget: what an extrapolation counts more for each floor that is passed over."""
@@ -33,6 +36,8 @@ class Floor:
     """Items in so many orders."""
     baskets: int
     """Baskets that hold any of them."""
+    lines: int
+    """Of these items in these baskets."""
     longest: int
     """Most of them in one basket."""
     bound: float
@@ -74,7 +79,10 @@ def search_floor(floors: Sequence[Floor], budget: int, mine: Callable[[int], Seq
 
     mine: place of a floor → the itemsets at each floor down to it; where its own are more than the budget, budget + 1 at the last.
     """
-    place = max(next((i for i, floor in enumerate(floors) if floor.bound > budget), len(floors)) - 1, 0)
+    place = len(floors) - 1
+    if floors[place].bound > budget:
+        first = min(budget, FIRST)
+        place = max(next(i for i, floor in enumerate(floors) if floor.bound > first) - 1, 0)
     counts = dict(enumerate(mine(place)))
     two = _two_last(floors, counts) if place + 1 < len(floors) else None
     tried = [Tried(floors[i].least, counts[i], None) for i in sorted({place, *(two or ())})]

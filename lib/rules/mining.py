@@ -1,12 +1,14 @@
 """Frequent itemsets: MLlib's FPGrowth over coded baskets, one scope after the other, down to the floor that the budget allows.
 
 MLlib knows no greatest length: all lengths are mined and those above max_length cut at the end.
-Baskets are in as many parts as there are cores, for every part builds a prefix tree of nearly all baskets. Cost: linear in lines
-per floor for the trees, and in itemsets for the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
+Each of FPGrowth's partitions builds a prefix tree of nearly all lines, and sends it through a shuffle, which takes longer than what
+then comes out of it: so there are only as many as the lines ask for. Cost: linear in lines per floor for the trees, and in itemsets for
+the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ InTurn = Callable[[Callable[[Scope], "Mined"], Sequence[Scope]], "list[Mined]"]
 
 ITEMS_PER_STACK_MB = 500
 """Longest basket whose prefix tree 1 MB of stack can serialise: with Kryo 600 pass and 1,000 do not."""
+
+LINES_PER_PART = 2_000_000
+"""A prefix tree of so many lines still fits a task: some 100 bytes a node, at most one node a line."""
 
 FLOOR_COLUMNS = (
     "scope string, min_orders bigint, support double, itemsets bigint, expected bigint, chosen boolean, wanted boolean"
@@ -130,10 +135,11 @@ def _mine_scope(
 def _mine(baskets: DataFrame, floor: Floor, limit: int | None) -> DataFrame:
     """Itemsets at a floor: all, or `limit` of them. FPGrowth makes them one by one, so a task that has its limit ends."""
     cut = baskets.select(F.filter("codes", lambda code: code < F.lit(floor.items)).alias("items"))
-    parts = baskets.sparkSession.sparkContext.defaultParallelism
+    cores = baskets.sparkSession.sparkContext.defaultParallelism
     # FPGrowth asks for ceil(minSupport · n) baskets: half a basket below is `least` however it rounds
     share = (floor.least - 0.5) / floor.baskets
-    held = cut.where(F.size("items") > 0).coalesce(parts)
+    held = cut.where(F.size("items") > 0).coalesce(cores)
+    parts = max(1, math.ceil(floor.lines / LINES_PER_PART))
     model = FPGrowth(itemsCol="items", minSupport=share, numPartitions=parts).fit(held)
     found = model.freqItemsets if limit is None else model.freqItemsets.limit(limit)
     return found.select(F.array_sort("items").alias("codes"), F.col("freq").alias("orders"))

@@ -89,7 +89,7 @@ def find_patterns(
         return count_by_floor(kept[floor.least], "customers", floors[: place + 1])
 
     floors = [
-        Floor(least, int(np.count_nonzero(buyers >= least)), total, 0, subsets / least)
+        Floor(least, int(np.count_nonzero(buyers >= least)), total, 0, 0, subsets / least)
         for least in ladder(floor, int(buyers[0]))
     ]
     chosen = search_floor(floors, wanted.max_patterns, mine_at).chosen.least

@@ -220,7 +220,7 @@ def test_a_support_of_nothing_or_more_than_all_is_refused_with_its_key(value):
 def search(counted, budget, provable):
     """Over floors highest first → itemsets; the bound is the count where provable, else infinite."""
     floors = [
-        Floor(least, 1, least, 1, counted[least] if least >= provable else float("inf"))
+        Floor(least, 1, least, least, 1, counted[least] if least >= provable else float("inf"))
         for least in sorted(counted, reverse=True)
     ]
     mined = []
