@@ -31,8 +31,8 @@ InTurn = Callable[[Callable[[Scope], "Mined"], Sequence[Scope]], "list[Mined]"]
 ITEMS_PER_STACK_MB = 500
 """Longest basket whose prefix tree 1 MB of stack can serialise: with Kryo 600 pass and 1,000 do not."""
 
-LINES_PER_PART = 2_000_000
-"""A prefix tree of so many lines still fits a task: some 100 bytes a node, at most one node a line."""
+LINES_PER_PART = 1_000_000
+"""Lines of one prefix tree, which has at most a node for each: 700,000 were mined with a heap of 4 GB."""
 
 FLOOR_COLUMNS = (
     "scope string, min_orders bigint, support double, itemsets bigint, expected bigint, chosen boolean, wanted boolean"
