@@ -15,7 +15,7 @@ from lib.rules import scopes
 from lib.rules.association import find_rules, with_customers
 from lib.rules.audiences import find_audiences
 from lib.rules.baskets import count_reasons, make_baskets, select_lines
-from lib.rules.changes import compare_rules
+from lib.rules.changes import Told, compare_rules
 from lib.rules.levels import ancestors_of
 from lib.rules.mining import find_itemsets
 from lib.rules.patterns import find_sequential_rules
@@ -44,9 +44,15 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         "frequent_itemsets": itemsets,
         "association_rules": published,
         "sequential_rules": find_sequential_rules(spread, wanted.sequences, parts, run.stage, run.note),
-        "rule_changes": compare_rules(run.base("association_rules"), published, wanted.min_change),
+        "rule_changes": compare_rules(_base(run), Told(published, found.floors), wanted.min_change),
         "rule_audiences": find_audiences(published, found.baskets, wanted.audiences.rules),
     }
+
+
+def _base(run: Run) -> Told | None:
+    """What the last release told; None: there is none."""
+    rules, floors = run.base("association_rules"), run.base("mining_floors")
+    return Told(rules, floors) if rules is not None and floors is not None else None
 
 
 def _baskets(inputs: Inputs, settings: Settings, run: Run) -> DataFrame:
@@ -67,7 +73,7 @@ JOB = Job(
     name="mine_rules",
     doc=__doc__,
     reads=("events", "items", "customer_identities", "customer_segments", "customer_lifecycle"),
-    reads_base=("association_rules",),
+    reads_base=("association_rules", "mining_floors"),
     writes=(
         "rule_baskets",
         "mining_floors",

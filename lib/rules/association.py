@@ -8,17 +8,13 @@ Cost: two joins of the rules with the itemsets; neither grows with the orders.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lib.rules.customers import count_customers
-from lib.rules.pruning import with_improvement, with_rank
+from lib.rules.pruning import Stage, with_improvement, with_rank
 from lib.rules.significance import COUNTS, with_p_values, with_q_values
 from lib.settings.rules import Rules
-
-Stage = Callable[[DataFrame, str], DataFrame]
 
 
 def find_rules(itemsets: DataFrame, scope_orders: DataFrame, wanted: Rules, stage: Stage) -> DataFrame:
@@ -27,10 +23,13 @@ def find_rules(itemsets: DataFrame, scope_orders: DataFrame, wanted: Rules, stag
     Every split of an itemset into two sides is a candidate; significance and redundancy are told among all of them, before the least
     confidence and lift cut any.
     """
-    candidates = with_measures(split_itemsets(itemsets, scope_orders, wanted.max_consequent))
+    longest = _longest(itemsets)
+    candidates = with_measures(split_itemsets(itemsets, scope_orders, min(wanted.max_consequent, longest - 1)))
     # q-values, improvement and rank all need every candidate
     tested = stage(with_p_values(candidates), "candidate_rules")
-    judged = with_improvement(with_q_values(tested)).withColumn("significant", F.col("q_value") < wanted.max_q)
+    judged = with_improvement(with_q_values(tested), longest - 1, stage).withColumn(
+        "significant", F.col("q_value") < wanted.max_q
+    )
     kept = judged.where((F.col("confidence") >= wanted.min_confidence) & (F.col("lift") >= wanted.min_lift))
     return with_rank(kept)
 
@@ -44,13 +43,16 @@ def with_customers(rules: DataFrame, baskets: DataFrame, partitions: int) -> Dat
     return joined.withColumn("customers", F.coalesce("customers", F.lit(0).cast("bigint"))).drop("items")
 
 
-def split_itemsets(itemsets: DataFrame, scope_orders: DataFrame, max_consequent: int) -> DataFrame:
-    """scope, antecedent, consequent and the four counts of every candidate.
+def _longest(itemsets: DataFrame) -> int:
+    found = itemsets.agg(F.max("size").alias("size")).head()
+    return (found["size"] or 1) if found else 1
+
+
+def split_itemsets(itemsets: DataFrame, scope_orders: DataFrame, most: int) -> DataFrame:
+    """scope, antecedent, consequent and the four counts of every candidate whose consequent has at most `most` items.
 
     Every part of a frequent itemset is frequent, so each side's count is itself among the itemsets.
     """
-    longest = itemsets.where("size >= 2").agg(F.max("size").alias("size")).head()
-    most = min(max_consequent, (longest["size"] or 1) - 1 if longest else 0)
     pairs = itemsets.where("size >= 2").select("scope", F.col("items").alias("together"), "orders")
     sides = pairs.select("scope", "together", "orders", F.explode(_parts("together", most)).alias("consequent"))
     split = sides.select(

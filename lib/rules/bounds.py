@@ -12,31 +12,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from lib.methods.lists import list_owners
 from lib.rules.coding import Coded
 from lib.rules.floors import Floor, ladder
 
-SCHEMA = "scope string, place int, baskets bigint, longest int, subsets double"
+SCHEMA = "scope string, place int, baskets bigint, lines bigint, longest int, subsets double"
 
 
 Profile = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def know_floors(coded: Coded) -> dict[str, list[Floor]]:
-    """Scope → its floors, highest first. Two jobs for all scopes."""
-    orders: dict[str, list[int]] = {scope.name: [] for scope in coded.scopes}
-    # the frequent items of each scope: item-sized
-    for row in coded.items.where("code IS NOT NULL").select("scope", "orders").collect():
-        orders[row["scope"]].append(row["orders"])
-    rungs = {scope.name: ladder(scope.wanted, scope.most) for scope in coded.scopes}
-    items = {name: [int(np.count_nonzero(np.array(orders[name]) >= least)) for least in rungs[name]] for name in rungs}
+    """Scope → its floors, highest first. One job for all scopes."""
+    orders = {scope.name: scope.frequencies for scope in coded.scopes}
+    rungs = {scope.name: ladder(scope.wanted, int(orders[scope.name].max(initial=0))) for scope in coded.scopes}
+    items = {name: [int(np.count_nonzero(orders[name] >= least)) for least in rungs[name]] for name in rungs}
     profile = coded.rows.select("scope", "codes").mapInArrow(_profile(items), SCHEMA).groupBy("scope", "place")
     summed = profile.agg(
-        F.sum("baskets").alias("baskets"), F.max("longest").alias("longest"), F.sum("subsets").alias("subsets")
-    )
+        F.sum("baskets").alias("baskets"), F.sum("lines").alias("lines"), F.max("longest").alias("longest"),
+        F.sum("subsets").alias("subsets"),
+    )  # fmt: skip
     # a row per scope and floor, about 20 of a scope
     known = {(row["scope"], row["place"]): row for row in summed.collect()}
     return {
@@ -45,10 +43,17 @@ def know_floors(coded: Coded) -> dict[str, list[Floor]]:
     }
 
 
+def count_by_floor(mined: DataFrame, column: str, floors: Sequence[Floor]) -> list[int]:
+    """How many of the itemsets mined at the last of `floors` are in as many orders, by `column`, as each of them asks for."""
+    counted = mined.agg(*(F.count_if(F.col(column) >= floor.least) for floor in floors)).head()
+    assert counted is not None
+    return list(counted)
+
+
 def _floor(row: Row | None, least: int, items: int) -> Floor:
     if row is None:
-        return Floor(least, items, 0, 0, 0.0)
-    return Floor(least, items, row["baskets"], row["longest"], row["subsets"] / least)
+        return Floor(least, items, 0, 0, 0, 0.0)
+    return Floor(least, items, row["baskets"], row["lines"], row["longest"], row["subsets"] / least)
 
 
 def _profile(items: Mapping[str, Sequence[int]]) -> Profile:
@@ -65,12 +70,13 @@ def _profile(items: Mapping[str, Sequence[int]]) -> Profile:
                         pa.array([scope] * len(sizes), pa.string()),
                         pa.array(range(len(sizes)), pa.int32()),
                         pa.array([int(np.count_nonzero(size)) for size in sizes], pa.int64()),
+                        pa.array([int(size.sum()) for size in sizes], pa.int64()),
                         pa.array([int(size.max(initial=0)) for size in sizes], pa.int32()),
                         pa.array(
                             [float(np.sum(np.exp2(np.minimum(size, 1000.0)) - 1)) for size in sizes], pa.float64()
                         ),
                     ],
-                    names=["scope", "place", "baskets", "longest", "subsets"],
+                    names=["scope", "place", "baskets", "lines", "longest", "subsets"],
                 )
 
     return profile

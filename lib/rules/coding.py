@@ -2,23 +2,39 @@
 
 An item in fewer orders than the wanted floor is in no frequent itemset, so it is dropped before anything is mined. Codes are places in
 the scope's list of items, by orders, ties by id: sorted codes begin with the most frequent, so that a basket is cut to its most frequent
-items, or to those of a higher floor, by cutting its end. Cost: two shuffles of the lines, by item and by basket, for all scopes at once.
+items, or to those of a higher floor, by cutting its end. Cost: one shuffle of the lines, by item, for all scopes at once; the frequent
+items are broadcast, and baskets are coded where they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from lib.methods.lists import list_owners, make_lists
 from lib.settings.rules import Rules
+
+Ints = npt.NDArray[np.int64]
 
 Stage = Callable[[DataFrame, str], DataFrame]
 
 KEY = ("scope", "basket_id", "customer_id", "ordered_at")
+CODED = (
+    T.StructField("codes", T.ArrayType(T.IntegerType())),
+    T.StructField("giant", T.BooleanType()),
+    T.StructField("lost", T.BooleanType()),
+)
+BEST_SELLER = -1
+"""Stands for a code where baskets are coded."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,8 @@ class Scope:
     """Orders that hold goods: all shares are of these."""
     wanted: int
     """Orders that hold an itemset, at least, as the settings ask for."""
-    most: int
-    """Orders of the item in most of them; 0: no item is frequent."""
+    frequencies: Ints
+    """Orders of the item of each code, falling."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +96,53 @@ def code_baskets(baskets: DataFrame, orders: Mapping[str, int], settings: Rules,
     best = F.col("orders") / F.col("all_orders") > settings.max_item_share
     # the frequent items of a scope are few, next to its lines
     place = F.row_number().over(Window.partitionBy("scope", best).orderBy(F.desc("orders"), "item")) - 1
-    # joined, ranked and counted again: made once
+    # collected, and joined with the itemsets
     items = stage(limited.select("scope", "item", "orders", F.when(~best, place).alias("code")), "items")
-    coded = lines.join(items.select("scope", "item", "code"), on=["scope", "item"], how="inner")
-    most = settings.max_basket_items
-    grouped = coded.groupBy(*KEY).agg(
-        F.sort_array(F.collect_list("code")).alias("codes"), F.count_if(F.col("code").isNull()).alias("lost")
-    )
-    cut = grouped.select(
-        *KEY,
-        F.slice("codes", 1, most).alias("codes"),
-        (F.size("codes") > most).alias("giant"),
-        (F.col("lost") > 0).alias("lost"),
-    )
-    top = {
-        row["scope"]: row["most"]
-        for row in items.where("code = 0").select("scope", F.col("orders").alias("most")).collect()  # one per scope
-    }
-    scopes = [Scope(name, n, wanted[name], top.get(name, 0)) for name, n in orders.items()]
+    known = _collect(items)
+    shared = baskets.sparkSession.sparkContext.broadcast({name: found[:2] for name, found in known.items()})
+
+    def code(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for scope in pc.unique(batch.column("scope")).to_pylist():
+                if scope in shared.value:
+                    rows = batch.filter(pc.equal(batch.column("scope"), scope))
+                    yield _code(rows, *shared.value[scope], settings.max_basket_items)
+
+    schema = T.StructType([*baskets.select(*KEY).schema, *CODED])
+    coded = baskets.select(*KEY, "items").mapInArrow(code, schema)
+    nothing = np.zeros(0, dtype=np.int64)
+    scopes = [Scope(n, orders[n], wanted[n], known[n][2] if n in known else nothing) for n in orders]
     # every floor of every scope reads them
-    return Coded(stage(cut.sortWithinPartitions("scope"), "coded"), items, scopes)
+    return Coded(stage(coded.sortWithinPartitions("scope"), "coded"), items, scopes)
+
+
+def _collect(items: DataFrame) -> dict[str, tuple[pa.Array, Ints, Ints]]:
+    """Scope → its frequent items, the code of each, and the orders of those that have one, by code."""
+    # frequent items: at most the mean basket's size / min_support of each scope
+    table = items.toArrow().sort_by("code")
+    codes = np.asarray(table["code"].fill_null(BEST_SELLER), dtype=np.int64)
+    scopes, orders = table["scope"], np.asarray(table["orders"], dtype=np.int64)
+    found = {}
+    for scope in pc.unique(scopes).to_pylist():
+        of_scope = np.asarray(pc.equal(scopes, scope))
+        names = table["item"].filter(pa.array(of_scope)).combine_chunks()
+        found[scope] = (names, codes[of_scope], orders[of_scope & (codes != BEST_SELLER)])
+    return found
+
+
+def _code(rows: pa.RecordBatch, names: pa.Array, codes: Ints, most: int) -> pa.RecordBatch:
+    """KEY, codes, giant, lost of one scope's baskets that hold a frequent item."""
+    owners = list_owners(rows.column("items"))
+    places = pc.index_in(rows.column("items").flatten(), value_set=names)
+    frequent = np.asarray(places.is_valid())
+    owners, held = owners[frequent], codes[np.asarray(places.drop_null())]
+    lost = np.bincount(owners[held == BEST_SELLER], minlength=rows.num_rows) > 0
+    owners, held = owners[held != BEST_SELLER], held[held != BEST_SELLER]
+    order = np.lexsort((held, owners))
+    owners, held = owners[order], held[order]
+    sizes = np.bincount(owners, minlength=rows.num_rows)
+    kept = np.arange(len(owners)) - (np.cumsum(sizes) - sizes)[owners] < most
+    lists = make_lists(owners[kept], rows.num_rows, pa.array(held[kept], pa.int32()))
+    columns = [*(rows.column(name) for name in KEY), lists, pa.array(sizes > most), pa.array(lost)]
+    coded = pa.RecordBatch.from_arrays(columns, names=[*KEY, "codes", "giant", "lost"])
+    return coded.filter(pa.array((sizes > 0) | lost))

@@ -2,12 +2,12 @@
 
 A few dozen items that come together in some orders have more common subsets than could ever be counted, and FPGrowth can't be
 interrupted. So floors are considered on a ladder, wanted · FACTORⁱ, from a high one down. A basket with m items of a floor's has 2ᵐ - 1
-itemsets, and an itemset is in `floor` baskets at least, so there are Σ(2ᵐ - 1) / floor itemsets at most: the search begins at the lowest
-floor where this bound alone keeps the budget, and ends there where it is the wanted one. Then each lower floor's itemsets are
-extrapolated, log count over log floor, from the last two; the search goes down as long as they stay within the budget, over several
-steps at once where they do so MARGIN-fold per step that is passed over, for counts grow faster than a straight line. What grows
-faster still is stopped one itemset above the budget, and the floors between are tried. Counts alone decide, never a clock, so that
-every cluster publishes the same floor.
+itemsets, and an itemset is in `floor` baskets at least, so there are Σ(2ᵐ - 1) / floor itemsets at most. Where this bound alone keeps the
+budget at the wanted floor, that is mined; else the search begins at the lowest floor whose bound is FIRST or less. What is mined at a
+floor holds the itemsets of every higher floor, so one fit, of few items and quick, tells the counts of two. Each lower floor's are
+extrapolated, log count over log floor, from the last two, and the search goes down to the lowest one expected within the budget. Counts
+grow faster than a straight line: a floor that has more is stopped one itemset above the budget, and then the floors between are tried,
+each expected MARGIN-fold per step that is passed over. Counts alone decide, never a clock, so that every cluster publishes the same floor.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 FACTOR = 1.5
-"""Between two floors of the ladder. At 2 the floor is up to twice what the budget allows; at 1.25 there are twice as many fits."""
+"""Between two floors of the ladder. At 2 the floor is up to twice what the budget allows; at 1.25 there are twice as many to try."""
+
+FIRST = 10_000
+"""The first floor is the lowest with no more itemsets than this by its bound, unless all can be mined at once: few items, and so quick."""
 
 MARGIN = 2.0
-"""An extrapolation counts this many times for each floor that is passed over."""
+"""Once a floor had more than the budget: what an extrapolation counts more for each floor that is passed over."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Floor:
     """Items in so many orders."""
     baskets: int
     """Baskets that hold any of them."""
+    lines: int
+    """Of these items in these baskets."""
     longest: int
     """Most of them in one basket."""
     bound: float
@@ -69,27 +74,35 @@ def ladder(wanted: int, most: int) -> list[int]:
     return floors[::-1]
 
 
-def search_floor(floors: Sequence[Floor], budget: int, mine: Callable[[Floor], int]) -> Search:
-    """Go down the floors, highest first, whose last is the wanted one. mine: itemsets at a floor, at most budget + 1."""
-    place = next((i for i, floor in enumerate(floors) if floor.bound > budget), len(floors)) - 1
-    place = max(place, 0)
-    counts = {place: mine(floors[place])}
-    tried = [Tried(floors[place].least, counts[place], None)]
+def search_floor(floors: Sequence[Floor], budget: int, mine: Callable[[int], Sequence[int]]) -> Search:
+    """Go down the floors, highest first, whose last is the wanted one.
+
+    mine: place of a floor → the itemsets at each floor down to it; where its own are more than the budget, budget + 1 at the last.
+    """
+    place = len(floors) - 1
+    if floors[place].bound > budget:
+        first = min(budget, FIRST)
+        place = max(next(i for i, floor in enumerate(floors) if floor.bound > first) - 1, 0)
+    counts = dict(enumerate(mine(place)))
+    two = _two_last(floors, counts) if place + 1 < len(floors) else None
+    tried = [Tried(floors[i].least, counts[i], None) for i in sorted({place, *(two or ())})]
     end = len(floors)  # from here on the budget isn't kept
     while place + 1 < end:
         expected = {i: _extrapolate(floors, counts, i) for i in range(place + 1, end)}
-        fits = [i for i, itemsets in expected.items() if itemsets * MARGIN ** (i - place - 1) <= budget]
+        margin = MARGIN if end < len(floors) else 1.0
+        fits = [i for i, itemsets in expected.items() if itemsets * margin ** (i - place - 1) <= budget]
         known = _two_last(floors, counts) is not None
         if known and not fits:
             tried.append(Tried(floors[place + 1].least, None, _whole(expected[place + 1])))
             break
         step = max(fits) if known else place + 1
-        found = mine(floors[step])
-        tried.append(Tried(floors[step].least, found, _whole(expected[step]) if known else None))
-        if found > budget:
+        found = mine(step)
+        tried.append(Tried(floors[step].least, found[-1], _whole(expected[step]) if known else None))
+        if found[-1] > budget:
             end = step
         else:
-            place, counts[step] = step, found
+            place = step
+            counts.update(enumerate(found))
     wanted = floors[-1].least
     if wanted not in {floor.least for floor in tried}:
         tried.append(Tried(wanted, None, _whole(_extrapolate(floors, counts, len(floors) - 1))))

@@ -34,7 +34,10 @@ def mark_closed(itemsets: DataFrame, max_length: int) -> DataFrame:
 
 
 def without_trivial(itemsets: DataFrame, coded: Coded, ancestors: DataFrame) -> DataFrame:
-    """Without those that hold an item and what it belongs to; of what is left, every part is left too."""
+    """Without those that hold an item and what it belongs to; of what is left, every part is left too.
+
+    FPGrowth can't leave them out while it mines: they count towards rules.max_itemsets.
+    """
     codes = coded.items.where("code IS NOT NULL").select("scope", "item", "code")
     above = codes.select("scope", F.col("item").alias("ancestor"), F.col("code").alias("above"))
     pairs = codes.join(ancestors, on="item", how="inner").join(above, on=["scope", "ancestor"], how="inner")

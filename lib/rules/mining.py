@@ -1,12 +1,14 @@
 """Frequent itemsets: MLlib's FPGrowth over coded baskets, one scope after the other, down to the floor that the budget allows.
 
 MLlib knows no greatest length: all lengths are mined and those above max_length cut at the end.
-Baskets are in as many parts as there are cores, for every part builds a prefix tree of nearly all baskets. Cost: linear in lines
-per floor for the trees, and in itemsets for the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
+Each of FPGrowth's partitions builds a prefix tree of nearly all lines, and sends it through a shuffle, which takes longer than what
+then comes out of it: so there are only as many as the lines ask for. Cost: linear in lines per floor for the trees, and in itemsets for
+the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lib.rules.bounds import know_floors
+from lib.rules.bounds import count_by_floor, know_floors
 from lib.rules.coding import Coded, Scope, Stage, code_baskets
 from lib.rules.floors import Floor, Search, search_floor
 from lib.rules.itemsets import decode, mark_closed, without_trivial
@@ -28,6 +30,9 @@ InTurn = Callable[[Callable[[Scope], "Mined"], Sequence[Scope]], "list[Mined]"]
 
 ITEMS_PER_STACK_MB = 500
 """Longest basket whose prefix tree 1 MB of stack can serialise: with Kryo 600 pass and 1,000 do not."""
+
+LINES_PER_PART = 1_000_000
+"""Lines of one prefix tree, which has at most a node for each: 700,000 were mined with a heap of 4 GB."""
 
 FLOOR_COLUMNS = (
     "scope string, min_orders bigint, support double, itemsets bigint, expected bigint, chosen boolean, wanted boolean"
@@ -109,30 +114,32 @@ def find_itemsets(
 def _mine_scope(
     coded: Coded, floors: Mapping[str, Sequence[Floor]], settings: Rules, stage: Stage, scope: Scope
 ) -> Mined:
-    place = coded.scopes.index(scope)
+    number, rungs = coded.scopes.index(scope), floors[scope.name]
     baskets = coded.rows.where(F.col("scope") == scope.name).select("codes")
     kept: dict[int, DataFrame] = {}
 
-    def mine(floor: Floor) -> int:
+    def mine(place: int) -> list[int]:
+        floor = rungs[place]
         if floor.baskets < floor.least:
-            return 0
+            return [0] * (place + 1)
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
         named = _mine(baskets, floor, limit).select(F.lit(scope.name).alias("scope"), "codes", "orders")
-        kept[floor.least] = stage(named, f"mined_{place}_{floor.least}")
-        return kept[floor.least].count()
+        kept[floor.least] = stage(named, f"mined_{number}_{floor.least}")
+        return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])
 
-    search = search_floor(floors[scope.name], settings.max_itemsets, mine)
+    search = search_floor(rungs, settings.max_itemsets, mine)
     return Mined(scope, kept.get(search.chosen.least), search)
 
 
 def _mine(baskets: DataFrame, floor: Floor, limit: int | None) -> DataFrame:
     """Itemsets at a floor: all, or `limit` of them. FPGrowth makes them one by one, so a task that has its limit ends."""
     cut = baskets.select(F.filter("codes", lambda code: code < F.lit(floor.items)).alias("items"))
-    parts = baskets.sparkSession.sparkContext.defaultParallelism
+    cores = baskets.sparkSession.sparkContext.defaultParallelism
     # FPGrowth asks for ceil(minSupport · n) baskets: half a basket below is `least` however it rounds
     share = (floor.least - 0.5) / floor.baskets
-    held = cut.where(F.size("items") > 0).coalesce(parts)
+    held = cut.where(F.size("items") > 0).coalesce(cores)
+    parts = max(1, math.ceil(floor.lines / LINES_PER_PART))
     model = FPGrowth(itemsCol="items", minSupport=share, numPartitions=parts).fit(held)
     found = model.freqItemsets if limit is None else model.freqItemsets.limit(limit)
     return found.select(F.array_sort("items").alias("codes"), F.col("freq").alias("orders"))

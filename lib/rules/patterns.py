@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lib.methods.lists import cut_lists, list_ends, list_owners, make_lists
+from lib.rules.bounds import count_by_floor
 from lib.rules.floors import Floor, ladder, search_floor
 from lib.rules.sequences import (
     Histories,
@@ -48,15 +49,15 @@ def find_sequential_rules(
     )
     if wanted.patterns < _SHORTEST:
         return rules
-    for place, (scope, floor) in enumerate(histories.floors.items()):
-        found = find_patterns(histories, scope, floor, wanted, place, stage, note)
+    for number, (scope, floor) in enumerate(histories.floors.items()):
+        found = find_patterns(histories, scope, floor, wanted, number, stage, note)
         if found is not None:
             rules = rules.unionByName(_as_rules(found, histories, scope, wanted.min_confidence))
     return rules
 
 
 def find_patterns(
-    histories: Histories, scope: str, floor: int, wanted: Sequences, place: int, stage: Stage, note: Note
+    histories: Histories, scope: str, floor: int, wanted: Sequences, number: int, stage: Stage, note: Note
 ) -> DataFrame | None:
     """pattern array<string> (one item after the other), customers: all with at least `floor` customers, or as many as the budget allows."""
     # at most as many as customers / share: item-sized
@@ -66,13 +67,14 @@ def find_patterns(
     names, buyers = table.column("item").combine_chunks(), np.asarray(table.column("customers"))
     mine = histories.rows.where(F.col("scope") == scope)
     # gone through at every floor
-    coded = stage(_code(mine, names), f"sequences_{place}")
+    coded = stage(_code(mine, names), f"sequences_{number}")
     total, subsets = _measure(coded, wanted.patterns)
     kept: dict[int, DataFrame] = {}
 
-    def mine_at(floor: Floor) -> int:
+    def mine_at(place: int) -> list[int]:
+        floor = floors[place]
         if not floor.items:
-            return 0
+            return [0] * (place + 1)
         frequent = F.lit(floor.items)
         orders = F.transform("sequence", lambda held: F.filter(held, lambda code: code < frequent))
         rows = coded.select(F.filter(orders, lambda held: F.size(held) > 0).alias("sequence"))
@@ -83,11 +85,11 @@ def find_patterns(
         )
         found = span.findFrequentSequentialPatterns(rows).where(F.forall("sequence", lambda part: F.size(part) == 1))
         single = found.select(F.flatten("sequence").alias("pattern"), F.col("freq").alias("customers"))
-        kept[floor.least] = stage(single.limit(wanted.max_patterns + 1), f"patterns_{place}_{floor.least}")
-        return kept[floor.least].count()
+        kept[floor.least] = stage(single.limit(wanted.max_patterns + 1), f"patterns_{number}_{floor.least}")
+        return count_by_floor(kept[floor.least], "customers", floors[: place + 1])
 
     floors = [
-        Floor(least, int(np.count_nonzero(buyers >= least)), total, 0, subsets / least)
+        Floor(least, int(np.count_nonzero(buyers >= least)), total, 0, 0, subsets / least)
         for least in ladder(floor, int(buyers[0]))
     ]
     chosen = search_floor(floors, wanted.max_patterns, mine_at).chosen.least

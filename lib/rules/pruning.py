@@ -9,32 +9,45 @@ and for one that rests on a few orders.
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from collections.abc import Callable
+from functools import reduce
+
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from lib.rules.significance import COUNTS
 from lib.tables.rules import BEST
 
+Stage = Callable[[DataFrame, str], DataFrame]
+
 _Z = 1.96
 """Standard deviations of a two-sided interval of 95 %."""
 
 
-def with_improvement(rules: DataFrame) -> DataFrame:
-    """Add improvement and redundant. All candidates are given, also those that will be cut: a part of a frequent itemset is frequent."""
-    side = ("scope", "consequent")
-    general = rules.select(
-        *side, F.col("antecedent").alias("part"),
-        F.struct(F.col("confidence"), "orders", "antecedent_orders").alias("general"),
-    )  # fmt: skip
-    longer = rules.where(F.size("antecedent") > 1)
-    # an antecedent has few items: max_length bounds its parts
-    parts = longer.select(*side, "antecedent", F.explode(_proper_parts("antecedent")).alias("part"))
-    best = (
-        parts.join(general, on=[*side, "part"], how="inner")
-        .groupBy(*side, "antecedent")
-        .agg(F.max("general").alias("best"))
+def with_improvement(rules: DataFrame, longest: int, stage: Stage) -> DataFrame:
+    """Add improvement and redundant. All candidates are given, also those that will be cut: a part of a frequent itemset is frequent.
+
+    longest: items of the longest antecedent. From the short ones up: the best of all parts of an antecedent is the best of those with one
+    item less and of what was best among their own parts, so that no antecedent is taken apart into all its parts.
+    """
+    key = ["scope", "consequent", "antecedent"]
+    figures = rules.select(*key, F.struct("confidence", "orders", "antecedent_orders").alias("own"))
+    known = figures.where(F.size("antecedent") == 1).withColumnRenamed("own", "most")
+    one_less = F.transform("antecedent", lambda left: F.filter("antecedent", lambda item: item != left))
+    levels: list[DataFrame] = []
+    for size in range(2, longest + 1):
+        level = figures.where(F.size("antecedent") == size).withColumn("part", F.explode(one_less))
+        parts = level.join(
+            known.withColumnRenamed("antecedent", "part"), on=["scope", "consequent", "part"], how="inner"
+        )
+        best = parts.groupBy(*key).agg(F.max("most").alias("best"), F.max("own").alias("own"))
+        # joined with the rules, and gone through for the next level
+        levels.append(best if size == longest else stage(best, f"best_parts_{size}"))
+        known = levels[-1].select(*key, F.greatest("best", "own").alias("most"))
+    found = (
+        reduce(DataFrame.unionByName, levels) if levels else known.select(*key, F.col("most").alias("best")).limit(0)
     )
-    joined = rules.join(best, on=[*side, "antecedent"], how="left")
+    joined = rules.join(found.select(*key, "best"), on=key, how="left")
     # orders / antecedent_orders <= best's, without a division; decimals do not overflow
     mine = F.col("orders").cast("decimal(19,0)") * F.col("best.antecedent_orders")
     theirs = F.col("best.orders").cast("decimal(19,0)") * F.col("antecedent_orders")
@@ -44,13 +57,6 @@ def with_improvement(rules: DataFrame) -> DataFrame:
             "redundant": F.coalesce(mine <= theirs, F.lit(False)),
         }
     ).drop("best")
-
-
-def _proper_parts(column: str) -> Column:
-    """All sub-arrays that keep the order, but the empty and the whole one: by the bits of a number."""
-    size = F.size(column)
-    masks = F.sequence(F.lit(1), (F.pow(F.lit(2), size) - 2).cast("int"))
-    return F.transform(masks, lambda mask: F.filter(column, lambda _, place: F.getbit(mask, place) == 1))
 
 
 def with_rank(rules: DataFrame) -> DataFrame:

@@ -69,7 +69,7 @@ class Rules(Section):
     max_consequent: Count
     """Most items of the consequent."""
     max_itemsets: Count
-    """Most itemsets, of any length, that are mined in a scope: the support floor is lowered only as far as this allows."""
+    """Most itemsets mined in a scope, of any length, also of an item and its own category: the support floor goes as low as this allows."""
     max_q: Share
     """A rule of a q-value below this is no chance."""
     min_change: Annotated[float, Field(ge=0)]

@@ -39,7 +39,7 @@ MINING_FLOORS = Table(
         _SCOPE,
         Column("min_orders", "bigint", "The floor: least number of orders that hold an itemset.", required=True),
         Column("support", "double", "min_orders / orders of the scope.", required=True),
-        Column("itemsets", "bigint", "Itemsets of any length found at the floor; null: it was not mined."),
+        Column("itemsets", "bigint", "Itemsets of any length in so many orders; null: not counted."),
         Column("expected", "bigint", "Itemsets extrapolated from the two floors above; null at the first two."),
         Column("chosen", "boolean", "The floor whose itemsets are published.", required=True),
         Column("wanted", "boolean", "The floor that the settings ask for.", required=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -106,18 +107,35 @@ def test_a_rule_is_redundant_where_a_part_of_its_antecedent_does_as_well(candida
     assert {row["redundant"] for row in candidates.values()} == {True, False}
 
 
-def test_chances_of_all_sizes_are_scipys():
+def exact_chance(both, left, right, every):
+    """P(H ≥ both) in whole numbers."""
+    first = max(0, left + right - every)
+    ways = math.comb(left, first) * math.comb(every - left, right - first)
+    total = 0
+    for k in range(first, min(left, right) + 1):
+        total += ways if k >= both else 0
+        ways = ways * (left - k) * (right - k) // ((k + 1) * (every - left - right + k + 1))
+    return float(Fraction(total, math.comb(every, right)))
+
+
+def test_chances_of_all_sizes_are_scipys_and_those_of_whole_numbers_to_twelve_digits():
     rng = np.random.default_rng(7)
-    for every, most in ((50, 40), (20_000, 3_000), (10_000_000, 1_000_000)):
+    for every, most in ((12, 13), (50, 40), (20_000, 3_000), (10_000_000, 700), (10_000_000, 1_000_000)):
         left, right = rng.integers(1, most, 60), rng.integers(1, most, 60)
         mean = left * right / every
         both = np.clip((mean + rng.normal(0, 3, 60) * np.sqrt(mean + 1)).astype(int), 0, np.minimum(left, right))
         n = np.full(60, every)
-        expected = stats.hypergeom.sf(both - 1, n, left, right)
-        assert chance_of_as_many(both, left, right, n) == pytest.approx(expected, rel=1e-7, abs=1e-13)
+        mine = chance_of_as_many(both, left, right, n)
+        assert mine == pytest.approx(stats.hypergeom.sf(both - 1, n, left, right), rel=1e-7, abs=1e-13)
+        # X → Y and Y → X have one p-value
+        assert (mine == chance_of_as_many(both, right, left, n)).all()
+        if most < 1_000:
+            exact = [exact_chance(*map(int, case)) for case in zip(both[:20], left, right, n, strict=False)]
+            assert mine[:20] == pytest.approx(exact, rel=1e-12, abs=1e-300)
     certain = chance_of_as_many(*(np.array([n]) for n in (300, 300, 300, 100_000)))
     assert certain[0] == pytest.approx(0.0, abs=1e-300)
     assert chance_of_as_many(*(np.array([n]) for n in (0, 3, 4, 10)))[0] == 1.0
+    assert chance_of_as_many(*(np.array([n]) for n in (3, 3, 10, 10)))[0] == 1.0
 
 
 def test_every_measure_of_a_rule_is_that_worked_by_hand(spark):
@@ -184,6 +202,25 @@ def test_strong_rules_come_before_trivial_chance_and_redundant_ones(spark):
     assert rows[("rare",), ("odd",)]["rank"] > rows[("tea",), ("cup",)]["rank"]
     assert not rows[("tea",), ("bag",)]["significant"]
     assert sorted(row["rank"] for row in rows.values()) == list(range(1, len(rows) + 1))
+
+
+def test_an_antecedent_of_many_items_is_compared_with_all_its_parts(spark):
+    # of 3 orders with all eight 2 have y; of the 4 with x03 and x07 3 have it
+    names = [f"x{n:02d}" for n in range(8)]
+    orders = [set(names), {*names, "y"}, {*names, "y"}, {"x03"}, {"x07"}, {"x03", "x07", "y"}]
+    counts = {}
+    for size in range(1, 10):
+        for items in combinations([*names, "y"], size):
+            count = sum(order.issuperset(items) for order in orders)
+            if count >= 2:
+                counts[items] = count
+    itemsets = [("all", list(items), count) for items, count in counts.items()]
+    rows = {
+        len(r["antecedent"]): r for r in rules_of(spark, itemsets, {"all": 6}).collect() if r["consequent"] == ["y"]
+    }
+    best = max(counts[*part, "y"] / counts[part] for size in range(1, 8) for part in combinations(names, size))
+    assert rows[8]["improvement"] == pytest.approx(2 / 3 - best)
+    assert (best, rows[8]["redundant"]) == (0.75, True)
 
 
 def test_orders_of_one_item_have_no_rules(spark):

@@ -220,14 +220,14 @@ def test_a_support_of_nothing_or_more_than_all_is_refused_with_its_key(value):
 def search(counted, budget, provable):
     """Over floors highest first → itemsets; the bound is the count where provable, else infinite."""
     floors = [
-        Floor(least, 1, least, 1, counted[least] if least >= provable else float("inf"))
+        Floor(least, 1, least, least, 1, counted[least] if least >= provable else float("inf"))
         for least in sorted(counted, reverse=True)
     ]
     mined = []
 
-    def mine_(floor):
-        mined.append(floor.least)
-        return min(counted[floor.least], budget + 1)
+    def mine_(place):
+        mined.append(floors[place].least)
+        return [min(counted[floor.least], budget + 1) for floor in floors[: place + 1]]
 
     return search_floor(floors, budget, mine_), mined
 
@@ -243,28 +243,32 @@ def test_where_the_bound_keeps_the_budget_the_wanted_floor_is_mined_alone():
     assert (mined, found.chosen.least) == ([4], 4)
 
 
-def test_floors_are_passed_over_while_the_extrapolation_leaves_a_margin():
+def test_one_fit_tells_two_floors_and_the_next_goes_as_far_as_the_line_through_them_allows():
     power = {int(2.0**i): round(1e6 / 4.0**i) for i in range(8)}  # count = 10^6 / floor²
-    found, mined = search(power, 10**9, 64)
-    assert (mined, found.chosen.least) == ([64, 32, 1], 1)
     found, mined = search(power, 10**6, 64)
-    assert mined[:2] == [64, 32]
-    assert (mined[-1], found.chosen.least) == (1, 1)  # exactly the budget
-    assert [t.expected for t in found.tried[2:]] == pytest.approx([power[t.least] for t in found.tried[2:]], rel=0.01)
+    assert (mined, found.chosen.least) == ([64, 1], 1)  # exactly the budget
+    assert [(t.least, t.itemsets, t.expected) for t in found.tried[:2]] == [(128, 61, None), (64, 244, None)]
+    assert [t.expected for t in found.tried[2:]] == pytest.approx([10**6], rel=0.01)
 
 
 def test_the_search_ends_at_the_lowest_floor_expected_within_the_budget():
     power = {int(2.0**i): round(1e6 / 4.0**i) for i in range(8)}
     found, mined = search(power, 100_000, 64)
-    assert (mined[-1], found.chosen.least) == (4, 4)
+    assert (mined, found.chosen.least) == ([64, 4], 4)
     assert {t.least: (t.itemsets, t.expected) for t in found.tried}[2] == (None, 250_000)
     assert {t.least: (t.itemsets, t.expected) for t in found.tried}[1] == (None, 1_000_000)
 
 
 def test_an_explosion_between_two_floors_is_stopped_and_the_floors_above_it_tried():
-    found, mined = search({64: 10, 32: 20, 16: 40, 8: 80, 4: 10**12}, 10**6, 64)
-    assert (mined, found.chosen.least) == ([64, 32, 4, 8], 8)
+    found, mined = search({64: 10, 32: 20, 16: 40, 8: 80, 4: 10**12}, 10**6, 32)
+    assert (mined, found.chosen.least) == ([32, 4, 8], 8)
     assert {t.least: t.itemsets for t in found.tried}[4] == 10**6 + 1
+
+
+def test_once_a_floor_had_too_many_the_next_leaves_a_margin():
+    # on the line through 64 and 32 each floor has twice the one above: once 2 had more, 4 is not tried before 8
+    found, mined = search({64: 5, 32: 10, 16: 20, 8: 40, 4: 80, 2: 10**6}, 170, 32)
+    assert (mined, found.chosen.least) == ([32, 2, 8, 4], 4)
 
 
 def test_every_search_ends_at_a_floor_within_the_budget_below_which_the_next_is_not_or_not_expected_to_be():

@@ -6,7 +6,7 @@ import numpy as np
 
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.rules.audiences import find_audiences
-from lib.rules.changes import compare_rules
+from lib.rules.changes import Told, compare_rules
 from lib.rules.customers import count_customers
 
 BASKETS = "scope string, customer_id string, items array<string>"
@@ -84,17 +84,21 @@ def test_rules_offer_what_their_customers_do_not_have(build):
 
 
 def test_rules_are_new_gone_up_or_down(build):
-    def some(*rows):
-        return build("association_rules", *(rule(a, c, lift=lift) | {"scope": scope} for scope, a, c, lift in rows))
+    def told(scopes, *rows):
+        rules = build("association_rules", *(rule(a, c, lift=lift) | {"scope": scope} for scope, a, c, lift in rows))
+        return Told(rules, build("mining_floors", *({"scope": scope} for scope in scopes)))
 
-    before = some(
+    before = told(
+        ["all", "old", "quiet"],
         ("all", "a", "b", 2.0),
         ("all", "a", "c", 2.0),
         ("all", "a", "d", 2.0),
         ("all", "a", "e", 2.0),
         ("old", "a", "b", 2.0),
+        ("quiet", "a", "q", 2.0),
     )
-    now = some(
+    now = told(
+        ["all", "new", "quiet"],
         ("all", "a", "b", 2.4),
         ("all", "a", "c", 1.6),
         ("all", "a", "d", 2.39),
@@ -102,6 +106,9 @@ def test_rules_are_new_gone_up_or_down(build):
         ("new", "a", "b", 2.0),
     )
     found = {r["consequent"][0]: r for r in compare_rules(before, now, 0.2).collect()}
-    assert {item: r["change"] for item, r in found.items()} == {"b": "up", "c": "down", "e": "gone", "f": "new"}
+    # quiet was mined again and has no rule left; old was not mined
+    assert {item: r["change"] for item, r in found.items()} == {
+        "b": "up", "c": "down", "e": "gone", "f": "new", "q": "gone",
+    }  # fmt: skip
     assert (found["e"]["lift_before"], found["e"]["lift_now"], found["f"]["relative_change"]) == (2.0, None, None)
     assert compare_rules(None, now, 0.2).collect() == []
