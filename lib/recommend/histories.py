@@ -19,6 +19,7 @@ from scipy import sparse
 
 from lib.methods.frames import arrange
 from lib.methods.lists import list_ends
+from lib.methods.ranks import mark_rows, number_rows
 from lib.recommend.scoring import TooManyItems, cut_blocks, place_items, with_seen
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -41,7 +42,7 @@ class ItemIndex:
 
 @dataclass(frozen=True)
 class Histories:
-    """rows: customer_id, places array<int>, strengths array<double>, seen array<int>; one per customer with a history."""
+    """rows: one per customer with a history: customer_id, index int (0, 1, 2, …), places array<int>, strengths array<double>, seen array<int>."""
 
     rows: DataFrame
     items: ItemIndex
@@ -88,7 +89,7 @@ def make_histories(
         "customer_id", "held", F.col("cells.place").alias("places"), F.col("cells.strength").alias("strengths")
     )
     # every model goes over them, some several times; sums of floats depend on their order
-    staged = stage(arrange(with_seen(rows, seen, places), "customer_id", partitions), "histories")
+    staged = stage(mark_rows(arrange(with_seen(rows, seen, places), "customer_id", partitions)), "histories")
     cut = staged.where(F.col("held") > max_history).agg(
         F.count("*").alias("customers"), F.sum(F.col("held") - max_history).alias("items")
     )
@@ -98,7 +99,7 @@ def make_histories(
             f"{row['customers']:,} customers have more than recommend.max_history = {max_history:,} items: "
             f"{row['items']:,} of their weaker tastes were left out"
         )
-    return Histories(staged.drop("held"), items)
+    return Histories(number_rows(staged.drop("held"), "customer_id"), items)
 
 
 def as_matrix(batch: pa.RecordBatch, items: int, values: str | None = "strengths") -> Matrix:
@@ -123,3 +124,20 @@ def blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordB
     """The batches, cut so that a dense block of `width` doubles a row stays within scoring's BLOCK_BYTES."""
     for batch in batches:
         yield from cut_blocks(batch, 8 * width)
+
+
+def sum_columns(histories: Histories, function: Callable[[Matrix], Matrix]) -> Floats:
+    """The sum of each column of function(matrix) over all customers: item-sized."""
+    items = len(histories.items)
+
+    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        total = np.zeros(items)
+        for batch in batches:
+            total += np.asarray(function(as_matrix(batch, items)).sum(axis=0)).ravel()
+        yield pa.RecordBatch.from_arrays([pa.array([total], pa.list_(pa.float64()))], names=["sums"])
+
+    # one item-sized array per part of the histories, in the order of the parts
+    parts = histories.rows.select("places", "strengths").mapInArrow(add, "sums array<double>").toArrow()
+    sums = np.asarray(parts.column("sums").combine_chunks().flatten(), dtype=np.float64).reshape(-1, items)
+    result: Floats = sums.sum(axis=0)
+    return result

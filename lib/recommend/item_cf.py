@@ -9,7 +9,7 @@ customer who has everything tells little (Robertson and Zaragoza 2009). Predicti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, with_data
+from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, sum_columns, with_data
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import ItemCf
 
@@ -104,23 +104,6 @@ def _bm25(matrix: Matrix, items: int, relative: Floats) -> Matrix:
     against = _SATURATION * (1 - _LENGTH + _LENGTH * relative[matrix.indices])
     weights = matrix.data * (_SATURATION + 1) / (against + matrix.data)
     return with_data(matrix, weights * _idf(matrix, items))
-
-
-def sum_columns(histories: Histories, function: Weigh) -> Floats:
-    """The sum of each column of function(matrix) over all customers: item-sized."""
-    items = len(histories.items)
-
-    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        total = np.zeros(items)
-        for batch in batches:
-            total += np.asarray(function(as_matrix(batch, items)).sum(axis=0)).ravel()
-        yield pa.RecordBatch.from_arrays([pa.array([total], pa.list_(pa.float64()))], names=["sums"])
-
-    # one item-sized array per part of the histories, in the order of the parts
-    parts = histories.rows.select("places", "strengths").mapInArrow(add, "sums array<double>").toArrow()
-    sums = np.asarray(parts.column("sums").combine_chunks().flatten(), dtype=np.float64).reshape(-1, items)
-    result: Floats = sums.sum(axis=0)
-    return result
 
 
 def similarity_matrix(similar: DataFrame, items: int) -> Matrix:
