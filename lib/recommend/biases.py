@@ -41,18 +41,20 @@ def take_out(ratings: Matrix, levels: Floats, damping: float) -> tuple[Floats, M
 
 
 def residual_rows(histories: Histories, levels: Floats, damping: float) -> DataFrame:
-    """index, places, strengths: of every history the ratings without their biases."""
+    """customer_id, index, places, strengths, bias: of every history the ratings without their biases, and b_u."""
     items = len(histories.items)
     shared = histories.rows.sparkSession.sparkContext.broadcast(levels)  # item-sized
 
     def subtract(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            _, left = take_out(as_matrix(batch, items), shared.value, damping)
+            biases, left = take_out(as_matrix(batch, items), shared.value, damping)
             places = batch.column("places")
             strengths = cut_lists(list_ends(places), pa.array(left.data))
             yield pa.RecordBatch.from_arrays(
-                [batch.column("index"), places, strengths], names=["index", "places", "strengths"]
+                [batch.column("customer_id"), batch.column("index"), places, strengths, pa.array(biases)],
+                names=["customer_id", "index", "places", "strengths", "bias"],
             )
 
-    rows = histories.rows.select("index", "places", "strengths")
-    return rows.mapInArrow(subtract, "index int, places array<int>, strengths array<double>")
+    rows = histories.rows.select("customer_id", "index", "places", "strengths")
+    schema = "customer_id string, index int, places array<int>, strengths array<double>, bias double"
+    return rows.mapInArrow(subtract, schema)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +39,16 @@ class ItemIndex:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def names(self) -> pa.Array:
+        """The ids as Arrow has them; made once for all blocks."""
+        return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def titles(self) -> pa.Array:
+        """The labels as Arrow has them."""
+        return pa.array(self.labels, pa.string())
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,13 @@ def with_data(matrix: Matrix, data: npt.NDArray[np.floating]) -> Matrix:
 def pattern(matrix: Matrix, dtype: type[np.floating] = np.float64) -> Matrix:
     """1 in place of every value."""
     return with_data(matrix, np.ones(len(matrix.data), dtype=dtype))
+
+
+def less_the_mean(matrix: Matrix) -> Matrix:
+    """Each value less the mean of those of its row."""
+    lengths = np.diff(matrix.indptr)
+    means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
+    return with_data(matrix, matrix.data - np.repeat(means, lengths))
 
 
 def blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, sum_columns, with_data
+from lib.recommend.histories import Histories, Matrix, as_matrix, less_the_mean, pattern, sum_columns, with_data
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import ItemCf
 
@@ -70,7 +70,7 @@ def _weighting(histories: Histories, similarity: str) -> Weigh:
     if similarity == "jaccard":
         return pattern
     if similarity == "adjusted_cosine":
-        return _less_the_mean
+        return less_the_mean
     items = len(histories.items)
     if similarity == "tfidf":
         return partial(_tfidf, items=items)
@@ -82,12 +82,6 @@ def _weighting(histories: Histories, similarity: str) -> Weigh:
 
 def _as_it_is(matrix: Matrix) -> Matrix:
     return matrix
-
-
-def _less_the_mean(matrix: Matrix) -> Matrix:
-    lengths = np.diff(matrix.indptr)
-    means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
-    return with_data(matrix, matrix.data - np.repeat(means, lengths))
 
 
 def _idf(matrix: Matrix, items: int) -> Floats:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from lib.recommend.als import fit_als
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.eligibility import eligible_items
+from lib.recommend.factorisation import LastFactors
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.recommendations import recommend
@@ -55,9 +55,8 @@ def run(build, small, stage, pairs, customers=None, events=None, items=None, rul
         AS_OF, small(**keys), stage,
     )  # fmt: skip
     told = small(**keys)
-    found = find_candidates(
-        known, rules if rules is not None else build("association_rules"), told, stage, notes.append
-    )
+    wanted = rules if rules is not None else build("association_rules")
+    found = find_candidates(known, wanted, LastFactors(), told, stage, notes.append)
     offered = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
@@ -133,7 +132,7 @@ def test_strength_is_weighted_and_never_below_or_at_nothing(build, small):
     )
     weights = {"purchase": 1.0, "view": 0.1, "rating": 1.0, "hate": -2.0}
     goods = build.frame("item_id string", ("i",), ("j",), ("k",))
-    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend).collect()
+    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend, AS_OF).collect()
     assert {(r["customer_id"], r["item_id"]): round(r["strength"], 9) for r in rows} == {
         ("a", "i"): 1.1,
         ("a", "j"): 4.0,
@@ -153,7 +152,7 @@ def test_a_purchase_says_as_much_about_taste_as_was_kept_of_it(build, small):
     goods = build.frame("item_id string", ("half",), ("back",), ("again",), ("disliked",))
     for weight, more in ((0.0, {("disliked", 1.0)}), (-2.0, set())):
         wanted = small(weights={"purchase": 1.0, "return": weight}).recommend
-        rows = weigh_interactions(events.unionByName(returned), goods, wanted).collect()
+        rows = weigh_interactions(events.unionByName(returned), goods, wanted, AS_OF).collect()
         assert {(row["item_id"], row["strength"]) for row in rows} == {("half", 0.5), ("again", 1.0)} | more
     assert events.where(taste_weight(small().recommend) > 0).count() == 3
 
@@ -172,17 +171,6 @@ def test_popularity_counts_buyers_recent_ones_first(build):
     assert rows == {"recent": (2, 2), "old": (0, 4), "anonymous": (1, 1), "timeless": (1, 1)}
     scores = {r["item_id"]: r["score"] for r in popularity_scores(counted).collect()}
     assert scores["recent"] > scores["anonymous"] == scores["timeless"] > scores["old"] > 0
-
-
-def test_factors_do_not_depend_on_how_the_rows_were_partitioned(build, small, stage):
-    rows = build.frame("customer_id string, item_id string, strength double", *((c, i, 1.0) for c, i in checkerboard()))
-    found = []
-    for parts in (1, 5):
-        factors = fit_als(rows.repartition(parts), small().als, 2, 7, stage)
-        found.append({r["customer_id"]: r["vector"] for r in factors.customers.collect()})
-    assert found[0].keys() == found[1].keys()
-    for customer, vector in found[0].items():
-        assert vector == pytest.approx(found[1][customer], abs=1e-4)
 
 
 @pytest.mark.parametrize("pairs", [[("a", "i")], [("a", "i"), ("b", "i")], [("a", "i"), ("a", "j")]])
@@ -213,7 +201,7 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     )
     events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
     known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
-    rows = find_candidates(known, rules, settings, stage, lambda _: None).rows.collect()
+    rows = find_candidates(known, rules, LastFactors(), settings, stage, lambda _: None).rows.collect()
     offers = {(row["model"], row["customer_id"], row["rank"]): row for row in rows}
     assert {key[1:] for key in offers if key[0] == "rules"} == {("c", 1)}
     by_rule = offers["rules", "c", 1]
