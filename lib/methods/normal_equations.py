@@ -32,8 +32,11 @@ class Equations:
 
     def gram(self, factors: npt.NDArray[np.floating]) -> Floats:
         """What every row's equations have in common: YᵀY, or nothing where only rated columns count."""
-        wide = factors.astype(np.float64)
-        return wide.T @ wide if self.confidence is not None else np.zeros((wide.shape[1], wide.shape[1]))
+        wide: Floats = factors.astype(np.float64)
+        if self.confidence is None:
+            return np.zeros((wide.shape[1], wide.shape[1]))
+        product: Floats = wide.T @ wide
+        return product
 
     def left(self, ratings: Floats) -> Floats:
         """Weight of yyᵀ for each rating."""

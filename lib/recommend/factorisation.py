@@ -49,7 +49,11 @@ class FactorOffers:
 
 @dataclass(frozen=True)
 class _Learned:
-    """customers: customer_id, vector. settings: with what did best in the trials. trained_on: the as-of date of the fit that the item vectors come from."""
+    """What there is to score by.
+
+    customers: customer_id, vector. settings: with what did best in the trials. trained_on: the as-of date of the fit that the item
+    vectors come from.
+    """
 
     customers: DataFrame | None
     items: ItemVectors
@@ -69,10 +73,8 @@ def offer_by_factors(
 ) -> FactorOffers:
     """The best `recommend.top_n` items of each customer. `split`: what trials are judged on; None: nothing is tried."""
     standing = _read_standing(histories, last, settings, as_of)
-    if standing is not None:
-        learned = _follow(histories, standing, stage, note)
-    else:
-        learned = _learn(histories, split, settings, as_of, stage, note)
+    told = (settings, as_of, stage, note)
+    learned = _follow(histories, standing, stage, note) if standing else _learn(histories, split, *told)
     # published, and scored by
     assert learned.customers is not None
     customers = stage(learned.customers, "customer_vectors")
@@ -99,7 +101,15 @@ def fingerprint(settings: Settings) -> str:
         settings.als.model_dump(mode="json", exclude={"retrain_days"}),
         wanted.model_dump(
             mode="json",
-            include={"weights", "other_weight", "feedback", "rating_of", "half_life_days", "quantity_power", "max_history"},
+            include={
+                "weights",
+                "other_weight",
+                "feedback",
+                "rating_of",
+                "half_life_days",
+                "quantity_power",
+                "max_history",
+            },
         ),
         settings.fit.model_dump(mode="json"),
     ]
@@ -157,7 +167,9 @@ def _follow(histories: Histories, standing: _Learned, stage: Stage, note: Note) 
         limit, parts = told.recommend.max_item_factors_mb, told.fit.partitions
         standing = replace(standing, items=fold_in_items(histories, customers, model, new, parts, limit))
     count = np.count_nonzero(new)
-    note(f"als keeps to the item factors of {standing.trained_on}; {count:,} new items are folded in (als.retrain_days)")
+    note(
+        f"als keeps to the item factors of {standing.trained_on}; {count:,} new items are folded in (als.retrain_days)"
+    )
     return replace(standing, customers=solve_customers(histories, _model(standing)))
 
 

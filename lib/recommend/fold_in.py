@@ -46,7 +46,9 @@ def fold_in_items(
     spark, width = customers.sparkSession, model.items.matrix.shape[1]
     places = F.broadcast(spark.createDataFrame(pa.table({"place": np.flatnonzero(new).astype(np.int32)}), "place int"))
     cells = histories.rows.select("customer_id", F.explode(F.arrays_zip("places", "strengths")).alias("cell"))
-    entries = cells.select("customer_id", F.col("cell.places").alias("place"), F.col("cell.strengths").alias("strength"))
+    entries = cells.select(
+        "customer_id", F.col("cell.places").alias("place"), F.col("cell.strengths").alias("strength")
+    )
     told = entries.join(places, on="place", how="inner").join(customers, on="customer_id", how="inner")
     gram = _gram(customers, model) if not model.explicit else np.zeros((width - BIASES, width - BIASES))
     mean = mean_rating(histories)[0] if model.explicit else 0.0

@@ -53,7 +53,10 @@ class ItemIndex:
 
 @dataclass(frozen=True)
 class Histories:
-    """rows: one per customer with a history: customer_id, index int (0, 1, 2, …), places array<int>, strengths array<double>, seen array<int>."""
+    """rows: customer_id, index int, places array<int>, strengths array<double>, seen array<int>; one per customer with a history.
+
+    index: 0, 1, 2, … by the arrangement of the rows: the same on any cluster.
+    """
 
     rows: DataFrame
     items: ItemIndex

@@ -117,7 +117,10 @@ def _offers(histories: Histories, settings: Settings) -> DataFrame:
 
 
 def measure(offers: DataFrame, truth: DataFrame, k: int) -> dict[str, float]:
-    """Metric → mean over the customers of `truth` (customer_id, item_id) for offers (customer_id, rank up to k, item_id); {} of no customer."""
+    """Metric → mean over the customers of `truth` (customer_id, item_id); {} where there are none.
+
+    offers: customer_id, rank up to k, item_id.
+    """
     gains = [1 / log2(rank + 1) for rank in range(1, k + 1)]
     hits = offers.join(truth, on=["customer_id", "item_id"], how="inner")
     hit = hits.groupBy("customer_id").agg(F.array_sort(F.collect_list("rank")).alias("ranks"))

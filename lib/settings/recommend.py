@@ -65,7 +65,7 @@ class Als(AlsTrial):
     bias_damping: Annotated[float, Field(ge=0)]
     """λ of the biases of explicit feedback: as many ratings at the mean are taken to have been given besides."""
     retrain_days: Annotated[int, Field(ge=0)]
-    """Item factors of the last release that are older are learned anew; until then customers and new items are folded in. 0: always anew."""
+    """Item factors of the last release that are older are learned anew; until then newcomers are folded in. 0: always anew."""
     trials: list[AlsTrial]
     """Settings to try: the best on the validation split takes the place of rank, regularisation and confidence. A fit each."""
     validation_days: Annotated[int, Field(ge=0)]

@@ -121,7 +121,9 @@ ITEM_VECTORS = Table(
         Column("item_id", "string", "The item.", required=True),
         _VECTOR,
         Column("trained_on", "date", "As-of date of the training; new items are folded in since.", required=True),
-        Column("settings_hash", "string", "What was told to it: with other settings it is trained anew.", required=True),
+        Column(
+            "settings_hash", "string", "What was told to it: with other settings it is trained anew.", required=True
+        ),
     ),
     key=("model", "item_id"),
     subject=None,

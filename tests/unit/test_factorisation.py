@@ -29,7 +29,7 @@ def told(settings):
     """Settings of a small model."""
 
     def changed(als=None, **recommend):
-        small = {"rank": 3, "iterations": 4, "regularisation": 0.1, "confidence": 1.0, **(als or {})}
+        small = {"rank": 3, "iterations": 2, "regularisation": 0.1, "confidence": 1.0, **(als or {})}
         return settings.model_copy(
             update={
                 "als": settings.als.model_copy(update=small),
@@ -59,9 +59,7 @@ def histories_of(build, stage):
         eligible = build.frame("item_id string, title string", *((i, f"the {i}") for i in ids))
         index = index_items(interactions, eligible, 10_000)
         seen = interactions.select("customer_id", "item_id")
-        return make_histories(
-            interactions, seen, index, 1000, 2, lambda df, n: stage(df, f"{name}_{n}"), pytest.fail
-        )
+        return make_histories(interactions, seen, index, 1000, 2, lambda df, n: stage(df, f"{name}_{n}"), pytest.fail)
 
     return made
 
@@ -247,7 +245,11 @@ def test_a_later_release_folds_newcomers_in_until_factors_are_old_or_settings_ch
     told_of = np.array([{c[1]: c[2] for c in more if c[0] == "newcomer"}.get(item, 0.0) for item in items])
     inverse, right, _ = plain_solve(told_of, factors, equations_of(settings))
     assert sides["newcomer"] == pytest.approx(inverse @ right, rel=1e-4, abs=1e-5)
-    for wanted, days in ((settings, 8), (told(als={"retrain_days": 7, "regularisation": 0.2}), 1), (told({"retrain_days": 0}), 1)):
+    for wanted, days in (
+        (settings, 8),
+        (told(als={"retrain_days": 7, "regularisation": 0.2}), 1),
+        (told({"retrain_days": 0}), 1),
+    ):
         again, _ = offered(histories, last, wanted, days, "again")
         assert again.item_vectors.select("trained_on").head()["trained_on"] == AS_OF + timedelta(days=days)
     assert len(notes) == 1
@@ -286,7 +288,9 @@ def test_ndcg_and_recall_as_worked_by_hand(build):
     offers = build.frame(
         "customer_id string, rank int, item_id string", ("a", 1, "x"), ("a", 2, "y"), ("a", 3, "z"), ("b", 1, "x")
     )
-    truth = build.frame("customer_id string, item_id string", ("a", "y"), ("a", "z"), ("a", "w"), ("a", "v"), ("b", "q"))
+    truth = build.frame(
+        "customer_id string, item_id string", ("a", "y"), ("a", "z"), ("a", "w"), ("a", "v"), ("b", "q")
+    )
     ideal = 1 + 1 / np.log2(3) + 0.5
     expected = {"ndcg@3": (1 / np.log2(3) + 0.5) / ideal / 2, "recall@3": 0.25}
     assert measure(offers, truth, 3) == pytest.approx(expected, abs=1e-9)
@@ -347,5 +351,7 @@ def test_ratings_all_alike_are_told_again(histories_of, told, stage):
     found = offer_by_factors(
         histories_of(ODD["all alike"]), None, LastFactors(), told(feedback="explicit"), AS_OF, stage, pytest.fail
     )
-    assert [(r["customer_id"], r["item_id"], pytest.approx(r["score"])) for r in found.rows.collect()] == [("a", "z", 4.0)]
+    assert [(r["customer_id"], r["item_id"], pytest.approx(r["score"])) for r in found.rows.collect()] == [
+        ("a", "z", 4.0)
+    ]
     assert found.rows.where(F.size("because") > 0).isEmpty()
