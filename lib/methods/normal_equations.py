@@ -52,7 +52,8 @@ class Equations:
 
     def penalty(self, counted: npt.NDArray[np.integer]) -> Floats:
         """What is added to the diagonal; a row without a rating has the factors 0 with any."""
-        return self.regularisation * np.maximum(counted, 1)
+        added: Floats = self.regularisation * np.maximum(counted, 1)
+        return added
 
 
 @dataclass(frozen=True)
