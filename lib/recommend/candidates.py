@@ -134,7 +134,7 @@ def _histories(known: Known, settings: Settings, stage: Stage, note: Note) -> Hi
 
 
 _TEXTS = {
-    "als": "fits the taste shown by: ",
+    "als": "fits the taste shown in the customer's history: ",
     "item_cf": "goes with what the customer has: ",
     "ease": "usually chosen together with what the customer has: ",
     "user_cf": "liked by customers of a similar taste",

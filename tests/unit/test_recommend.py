@@ -13,6 +13,7 @@ from lib.recommend.factorisation import LastFactors
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.recommendations import recommend
+from lib.tables import contract
 from tests.builders import AS_OF, MOMENT, all_kept
 
 
@@ -157,6 +158,44 @@ def test_a_purchase_says_as_much_about_taste_as_was_kept_of_it(build, small):
     assert events.where(taste_weight(small().recommend) > 0).count() == 3
 
 
+def test_strength_falls_with_age_and_grows_less_than_the_units(build, small):
+    day, as_of = timedelta(days=1), datetime(AS_OF.year, AS_OF.month, AS_OF.day)
+    events = build(
+        "events",
+        {"customer_id": "a", "item_id": "i", "event_time": as_of - 10 * day, "quantity": 4.0},
+        {"customer_id": "a", "item_id": "i", "event_time": as_of - 30 * day, "quantity": 9.0},
+        {"customer_id": "a", "item_id": "j", "event_time": None, "quantity": None},
+    )
+    goods = build.frame("item_id string", ("i",), ("j",))
+    expected = {(0.0, 0.0): 2.0, (0.0, 0.5): 5.0, (10.0, 0.0): 0.5 + 0.125, (10.0, 1.0): 2.0 + 9 / 8}
+    for (half_life, power), strength in expected.items():
+        wanted = small(half_life_days=half_life, quantity_power=power).recommend
+        rows = weigh_interactions(all_kept(events), goods, wanted, AS_OF).collect()
+        assert {r["item_id"]: r["strength"] for r in rows} == {"i": pytest.approx(strength), "j": 1.0}
+
+
+def test_explicit_feedback_is_the_rating_alone(build, small):
+    day = timedelta(days=1)
+    rated = {"customer_id": "a", "event_type": "rating"}
+    events = build(
+        "events",
+        {**rated, "item_id": "twice", "rating": 5.0, "event_time": MOMENT},
+        {**rated, "item_id": "twice", "rating": 2.0, "event_time": MOMENT + day},
+        {**rated, "item_id": "nan", "rating": float("nan")},
+        {**rated, "item_id": "below", "rating": -3.0},
+        {"customer_id": "a", "item_id": "bought"},
+        {**rated, "item_id": "hated", "event_type": "hate", "rating": 1.0},
+    )
+    goods = build.frame("item_id string", *((item,) for item in ("twice", "nan", "below", "bought", "hated")))
+    weights = {"rating": 0.5, "purchase": 1.0, "hate": -1.0}
+    for which, strength in (("newest", 2.0), ("mean", 3.5)):
+        wanted = small(feedback="explicit", rating_of=which, weights=weights, half_life_days=1.0).recommend
+        rows = weigh_interactions(all_kept(events), goods, wanted, AS_OF).collect()
+        assert [(row["item_id"], row["strength"]) for row in rows] == [("twice", strength)]
+    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend, AS_OF).collect()
+    assert {row["item_id"] for row in rows} == {"twice", "bought"}
+
+
 def test_popularity_counts_buyers_recent_ones_first(build):
     old = MOMENT - timedelta(days=300)
     events = build(
@@ -201,7 +240,20 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     )
     events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
     known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
-    rows = find_candidates(known, rules, LastFactors(), settings, stage, lambda _: None).rows.collect()
+    found = find_candidates(known, rules, LastFactors(), settings, stage, lambda _: None)
+    for table in (
+        "candidates",
+        "similar_items",
+        "similar_customers",
+        "customer_vectors",
+        "item_vectors",
+        "model_trials",
+    ):
+        frame = found.rows if table == "candidates" else getattr(found, table)
+        assert {f.name: f.dataType.simpleString() for f in frame.schema} == {
+            column.name: column.type for column in contract(table).columns
+        }
+    rows = found.rows.collect()
     offers = {(row["model"], row["customer_id"], row["rank"]): row for row in rows}
     assert {key[1:] for key in offers if key[0] == "rules"} == {("c", 1)}
     by_rule = offers["rules", "c", 1]
@@ -209,4 +261,8 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     assert by_rule["reason"] == by_rule["reasons"][0]["rule"] == "who buys i1 often buys i2: in 7 of 10 orders"
     assert {key[1] for key in offers if key[0] == "popular"} == {"a", "b", "c", "d", "new"}
     assert {key[1] for key in offers if key[0] == "als"} == {"a", "b", "c", "d"}
+    by_factors = offers["als", "c", 1]
+    assert by_factors["reason"] == "fits the taste shown in the customer's history: i1"
+    assert [(part["kind"], part["item_id"]) for part in by_factors["reasons"]] == [("history", "i1")]
+    assert by_factors["reasons"][0]["weight"] == pytest.approx(by_factors["score"], rel=1e-4)
     assert not {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)
