@@ -44,7 +44,8 @@ def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> D
         return weigh(as_matrix(batch, items)) @ sparse.diags_array(scale, format="csr")
 
     finish = partial(_best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
-    return multiply_columns(histories.rows, "places", items, blocks, read, finish, SCHEMA)
+    rows = histories.rows.select("places", "strengths")  # they go to several blocks
+    return multiply_columns(rows, "places", items, blocks, read, finish, SCHEMA)
 
 
 def _best_neighbours(

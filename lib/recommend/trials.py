@@ -72,10 +72,10 @@ class Trials:
     rows: DataFrame
 
 
-def with_trial(settings: Settings, trial: AlsTrial) -> Settings:
+def with_trial(whole: Settings, trial: AlsTrial) -> Settings:
     """The settings with the trial's in place of their own."""
     told = {"rank": trial.rank, "regularisation": trial.regularisation, "confidence": trial.confidence}
-    return settings.model_copy(update={"als": settings.als.model_copy(update=told)})
+    return whole.model_copy(update={"als": whole.als.model_copy(update=told)})
 
 
 def try_settings(histories: Histories, truth: DataFrame, settings: Settings, stage: Stage, note: Note) -> Trials:
