@@ -1,12 +1,13 @@
 """Offer every customer the items they are most likely to want.
 
 In: events, items, customers, customer_identities, matched_returns, association_rules. Out: candidates, recommendations,
-similar_items, similar_customers.
+similar_items, similar_customers, customer_vectors, item_vectors, model_trials.
 """
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
 from lib.recommend.candidates import find_candidates, gather
+from lib.recommend.factorisation import LastFactors
 from lib.recommend.recommendations import recommend
 from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -20,7 +21,8 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
     known = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
-    found = find_candidates(known, rules, settings, run.stage, run.note)
+    last = LastFactors(run.base("item_vectors"), run.base("model_trials"))
+    found = find_candidates(known, rules, last, settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
     return {
@@ -28,6 +30,9 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         "recommendations": recommend(candidates, known.everyone, settings.recommend, run.note),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
+        "customer_vectors": found.customer_vectors,
+        "item_vectors": found.item_vectors,
+        "model_trials": found.model_trials,
     }
 
 
@@ -35,7 +40,16 @@ JOB = Job(
     name="recommend_items",
     doc=__doc__,
     reads=("events", "items", "customers", "customer_identities", "matched_returns", "association_rules"),
-    writes=("candidates", "recommendations", "similar_items", "similar_customers"),
+    reads_base=("item_vectors", "model_trials"),
+    writes=(
+        "candidates",
+        "recommendations",
+        "similar_items",
+        "similar_customers",
+        "customer_vectors",
+        "item_vectors",
+        "model_trials",
+    ),
     settings=("recommend", "als", "item_cf", "user_cf", "ease", "items"),
     transform=transform,
 )

@@ -25,17 +25,28 @@ def rank_ids(
     computed twice may be cut at other places. Only one count per partition comes to the driver.
     Raises TooManyIds with the figure above `max_ids`.
     """
-    in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     ordered = ids.select(column).where(F.col(column).isNotNull()).distinct().sort(column)
-    staged = stage(
-        ordered.select(column, F.spark_partition_id().alias("part"), in_partition.alias("place")), f"ranks_{column}"
-    )
-    sizes = sorted((row["part"], row["count"]) for row in staged.groupBy("part").count().collect())
+    return number_rows(stage(mark_rows(ordered), f"ranks_{column}"), column, max_ids)
+
+
+def mark_rows(df: DataFrame) -> DataFrame:
+    """Add where each row is: `_part`, and its `_place` there. To be staged before it is numbered."""
+    in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
+    return df.withColumns({"_part": F.spark_partition_id(), "_place": in_partition})
+
+
+def number_rows(marked: DataFrame, column: str, max_ids: int = MAX_INT + 1) -> DataFrame:
+    """`index int` = 0, 1, 2, … in place of the marks of `mark_rows`, in their order; `column` names what is numbered.
+
+    Raises TooManyIds with the figure above `max_ids`. One count per partition comes to the driver.
+    """
+    sizes = sorted((row["_part"], row["count"]) for row in marked.groupBy("_part").count().collect())
     total = sum(size for _, size in sizes)
     if total > max_ids:
         raise TooManyIds(f"{total:,} different values of {column}; at most {max_ids:,} can be told apart as ints")
     starts = [0, *accumulate(size for _, size in sizes)]
-    offsets = F.create_map(*(F.lit(v) for (part, _), start in zip(sizes, starts, strict=False) for v in (part, start)))
-    if not sizes:
-        return staged.select(column, F.lit(0).cast("int").alias("index"))
-    return staged.select(column, (F.col("place") + offsets[F.col("part")]).cast("int").alias("index"))
+    first = F.lit(0)
+    if sizes:
+        pairs = [F.lit(v) for (part, _), start in zip(sizes, starts, strict=False) for v in (part, start)]
+        first = F.create_map(*pairs)[F.col("_part")]
+    return marked.withColumn("index", (F.col("_place") + first).cast("int")).drop("_part", "_place")

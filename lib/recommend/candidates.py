@@ -15,14 +15,15 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.recommend.als import fit_als
 from lib.recommend.collaborative import Offers, offer_by_histories
 from lib.recommend.eligibility import eligible_items
+from lib.recommend.factorisation import FactorOffers, LastFactors, offer_by_factors
 from lib.recommend.histories import Histories, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
+from lib.recommend.trials import Split, hold_out
 from lib.settings import Settings
 from lib.tables import contract
 
@@ -38,13 +39,16 @@ class Known:
 
     interactions: customer_id, item_id, strength. everyone: customer_id, history (items with a taste shown).
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
+    split: what settings are tried on, or None.
     """
 
+    as_of: date
     interactions: DataFrame
     everyone: DataFrame
     seen: DataFrame | None
     eligible: DataFrame
     popularity: DataFrame
+    split: Split | None
 
     @property
     def warm(self) -> DataFrame:
@@ -59,14 +63,16 @@ def gather(
     wanted = settings.recommend
     goods = items.where(settings.items.is_goods).select("item_id")
     # every model goes over them
-    interactions = stage(weigh_interactions(events, goods, wanted), "interactions")
+    interactions = stage(weigh_interactions(events, goods, wanted, as_of), "interactions")
     liked = events.where(taste_weight(wanted) > 0)
     return Known(
+        as_of=as_of,
         interactions=interactions,
         everyone=stage(_everyone(customers, interactions), "everyone"),
         seen=stage(bought_items(events, wanted.bought_types), "seen") if wanted.exclude_bought else None,
         eligible=eligible_items(items, settings.items.is_goods, as_of),
         popularity=stage(count_popularity(liked, as_of, wanted.popular_days), "popularity"),
+        split=hold_out(events, goods, settings, as_of) if settings.als.trials else None,
     )
 
 
@@ -79,29 +85,40 @@ def _everyone(customers: DataFrame, interactions: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Candidates:
-    """rows: rows of candidates. similar_items, similar_customers: rows of those tables."""
+    """rows: rows of candidates. The others: rows of the tables of these names."""
 
     rows: DataFrame
     similar_items: DataFrame
     similar_customers: DataFrame
+    customer_vectors: DataFrame
+    item_vectors: DataFrame
+    model_trials: DataFrame
 
 
-def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: Stage, note: Note) -> Candidates:
+def find_candidates(
+    known: Known, rules: DataFrame, last: LastFactors, settings: Settings, stage: Stage, note: Note
+) -> Candidates:
     """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
     offers = Offers()
+    factors: FactorOffers | None = None
     if not known.warm.isEmpty():
-        if "als" in wanted:
-            found.append(_by_als(known, settings, stage))
         if "rules" in wanted:
             found.append(_by_rules(known, rules, settings))
-        offers = offer_by_histories(_histories(known, settings, stage, note), settings, stage, note)
+        histories = _histories(known, settings, stage, note)
+        if "als" in wanted:
+            factors = offer_by_factors(histories, known.split, last, settings, known.as_of, stage, note)
+            found.append(_by_history(factors.rows, "als"))
+        offers = offer_by_histories(histories, settings, stage, note)
         found += [_by_history(rows, model) for model, rows in offers.rows.items()]
     return Candidates(
         reduce(DataFrame.unionByName, found, _none(spark, "candidates")),
         offers.similar_items or _none(spark, "similar_items"),
         offers.similar_customers or _none(spark, "similar_customers"),
+        factors.customer_vectors if factors else _none(spark, "customer_vectors"),
+        factors.item_vectors if factors else _none(spark, "item_vectors"),
+        (factors and factors.model_trials) or _none(spark, "model_trials"),
     )
 
 
@@ -117,6 +134,7 @@ def _histories(known: Known, settings: Settings, stage: Stage, note: Note) -> Hi
 
 
 _TEXTS = {
+    "als": "fits the taste shown in the customer's history: ",
     "item_cf": "goes with what the customer has: ",
     "ease": "usually chosen together with what the customer has: ",
     "user_cf": "liked by customers of a similar taste",
@@ -132,19 +150,6 @@ def _by_history(rows: DataFrame, model: str) -> DataFrame:
     parts = F.transform("because", lambda part: _reason("history", text, part["weight"], item=part["item_id"]))
     whole = F.array(_reason("history", text, F.col("score")))
     return _explained(rows, model, "history", text, F.when(F.size("because") > 0, parts).otherwise(whole))
-
-
-def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
-    factors = fit_als(known.interactions, settings.als, settings.fit.partitions, settings.fit.seed, stage)
-    offered = factors.items.join(known.eligible, on="item_id", how="left_semi")
-    matrix = collect_item_factors(offered, settings.als.rank, settings.recommend.max_item_factors_mb)
-    scored = top_items(factors.customers, known.seen, matrix, settings.recommend.top_n)
-    rows = scored.join(known.warm, on="customer_id", how="inner")
-    text = F.concat(
-        F.lit("fits the taste shown by "), "history", F.when(F.col("history") == 1, " item").otherwise(F.lit(" items")),
-        F.lit(" in the customer's history"),
-    )  # fmt: skip
-    return _explained(rows, "als", "history", text)
 
 
 def _by_rules(known: Known, rules: DataFrame, settings: Settings) -> DataFrame:

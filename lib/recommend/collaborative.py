@@ -17,7 +17,7 @@ from lib.recommend.histories import Histories
 from lib.recommend.history_scoring import top_by_history
 from lib.recommend.item_cf import ItemNeighbours, find_similar_items, similarity_matrix
 from lib.recommend.scoring import place_items
-from lib.recommend.user_cf import CustomerNeighbours, choose_reference, find_similar_customers
+from lib.recommend.user_cf import CustomerNeighbours, choose_reference, find_similar_customers, neighbour_rows
 from lib.settings import Settings
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -64,14 +64,9 @@ def _by_customers(histories: Histories, settings: Settings, stage: Stage, note: 
     reference = choose_reference(histories, settings.user_cf, settings.fit.seed, note)
     # published, and what is scored by
     similar = stage(find_similar_customers(histories, reference, settings.user_cf), "similar_customers")
-    cell = F.struct("place", "similarity")
-    lists = similar.groupBy("customer_id").agg(F.array_sort(F.collect_list(cell)).alias("cells"))
-    near = lists.select(
-        "customer_id", F.col("cells.place").alias("places"), F.col("cells.similarity").alias("strengths")
-    )
-    rows = near.join(histories.rows.select("customer_id", "seen"), on="customer_id", how="inner")
-    model = CustomerNeighbours(reference.matrix)
-    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, len(reference.ids), settings.recommend.top_n)
+    rows, width = neighbour_rows(similar, histories, reference), len(reference.ids) + 1
+    model = CustomerNeighbours(reference.matrix, settings.user_cf.prediction)
+    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, width, settings.recommend.top_n)
     offers.similar_customers = similar.select(
         F.lit(settings.user_cf.similarity).alias("method"), "customer_id", "rank", "similar_customer_id", "similarity"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy import sparse
 
 from lib.methods.frames import arrange
 from lib.methods.lists import list_ends
+from lib.methods.ranks import mark_rows, number_rows
 from lib.recommend.scoring import TooManyItems, cut_blocks, place_items, with_seen
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -38,10 +40,23 @@ class ItemIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def names(self) -> pa.Array:
+        """The ids as Arrow has them; made once for all blocks."""
+        return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def titles(self) -> pa.Array:
+        """The labels as Arrow has them."""
+        return pa.array(self.labels, pa.string())
+
 
 @dataclass(frozen=True)
 class Histories:
-    """rows: customer_id, places array<int>, strengths array<double>, seen array<int>; one per customer with a history."""
+    """rows: customer_id, index int, places array<int>, strengths array<double>, seen array<int>; one per customer with a history.
+
+    index: 0, 1, 2, … by the arrangement of the rows: the same on any cluster.
+    """
 
     rows: DataFrame
     items: ItemIndex
@@ -88,7 +103,7 @@ def make_histories(
         "customer_id", "held", F.col("cells.place").alias("places"), F.col("cells.strength").alias("strengths")
     )
     # every model goes over them, some several times; sums of floats depend on their order
-    staged = stage(arrange(with_seen(rows, seen, places), "customer_id", partitions), "histories")
+    staged = stage(mark_rows(arrange(with_seen(rows, seen, places), "customer_id", partitions)), "histories")
     cut = staged.where(F.col("held") > max_history).agg(
         F.count("*").alias("customers"), F.sum(F.col("held") - max_history).alias("items")
     )
@@ -98,7 +113,7 @@ def make_histories(
             f"{row['customers']:,} customers have more than recommend.max_history = {max_history:,} items: "
             f"{row['items']:,} of their weaker tastes were left out"
         )
-    return Histories(staged.drop("held"), items)
+    return Histories(number_rows(staged.drop("held"), "customer_id"), items)
 
 
 def as_matrix(batch: pa.RecordBatch, items: int, values: str | None = "strengths") -> Matrix:
@@ -119,7 +134,31 @@ def pattern(matrix: Matrix, dtype: type[np.floating] = np.float64) -> Matrix:
     return with_data(matrix, np.ones(len(matrix.data), dtype=dtype))
 
 
+def less_the_mean(matrix: Matrix) -> Matrix:
+    """Each value less the mean of those of its row."""
+    lengths = np.diff(matrix.indptr)
+    means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
+    return with_data(matrix, matrix.data - np.repeat(means, lengths))
+
+
 def blocks(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[pa.RecordBatch]:
     """The batches, cut so that a dense block of `width` doubles a row stays within scoring's BLOCK_BYTES."""
     for batch in batches:
         yield from cut_blocks(batch, 8 * width)
+
+
+def sum_columns(histories: Histories, function: Callable[[Matrix], Matrix]) -> Floats:
+    """The sum of each column of function(matrix) over all customers: item-sized."""
+    items = len(histories.items)
+
+    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        total = np.zeros(items)
+        for batch in batches:
+            total += np.asarray(function(as_matrix(batch, items)).sum(axis=0)).ravel()
+        yield pa.RecordBatch.from_arrays([pa.array([total], pa.list_(pa.float64()))], names=["sums"])
+
+    # one item-sized array per part of the histories, in the order of the parts
+    parts = histories.rows.select("places", "strengths").mapInArrow(add, "sums array<double>").toArrow()
+    sums = np.asarray(parts.column("sums").combine_chunks().flatten(), dtype=np.float64).reshape(-1, items)
+    result: Floats = sums.sum(axis=0)
+    return result

@@ -56,35 +56,42 @@ def top_by_history(
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         known, scorer, reasons = shared.value
-        ids, labels = pa.array(known.ids, pa.string()), pa.array(known.labels, pa.string())
-        for batch in blocks(batches, max(len(ids), 1)):
+        for batch in blocks(batches, max(len(known), 1)):
             matrix = as_matrix(batch, width)
             scores = scorer.scores(matrix)
             scores[scores == 0] = -np.inf
             scores[:, ~known.offered] = -np.inf
             leave_out_seen(scores, batch.column("seen"))
             found, places, ranks = best_of_each_row(scores, top_n)
-            because = _because(reasons, matrix[found], places, ids, labels)
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column("customer_id").take(pa.array(found)),
-                    pa.array(ranks, pa.int32()),
-                    ids.take(pa.array(places)),
-                    pa.array(scores[found, places]),
-                    because,
-                ],
-                names=["customer_id", "rank", "item_id", "score", "because"],
-            )
+            told = None if reasons is None else reasons.contributions(matrix[found], places)
+            yield as_offers(batch, known, scores, (found, places, ranks), told)
 
     return rows.select("customer_id", "places", "strengths", "seen").mapInArrow(score, SCHEMA)
 
 
-def _because(
-    explainer: Explainer | None, histories: sparse.csr_matrix, places: Ints, ids: pa.Array, labels: pa.Array
-) -> pa.Array:
+def as_offers(
+    batch: pa.RecordBatch,
+    items: ItemIndex,
+    scores: npt.NDArray[np.floating],
+    best: tuple[Ints, Ints, npt.NDArray[np.int32]],
+    parts: sparse.csr_matrix | None,
+) -> pa.RecordBatch:
+    """Rows of SCHEMA of the best items (row, place and rank of each), with the entries of `parts` that add most to their scores."""
+    rows, places, ranks = best
+    return pa.RecordBatch.from_arrays(
+        [
+            batch.column("customer_id").take(pa.array(rows)),
+            pa.array(ranks, pa.int32()),
+            items.names.take(pa.array(places)),
+            pa.array(scores[rows, places].astype(np.float64)),
+            _because(sparse.csr_matrix((len(places), 1)) if parts is None else parts, items),
+        ],
+        names=["customer_id", "rank", "item_id", "score", "because"],
+    )
+
+
+def _because(parts: sparse.csr_matrix, items: ItemIndex) -> pa.Array:
     """For each offer the history items that add most to its score, the most first."""
-    nothing = sparse.csr_matrix((len(places), 1))
-    parts = nothing if explainer is None else explainer.contributions(histories, places)
     owners = np.repeat(np.arange(parts.shape[0]), np.diff(parts.indptr))
     raising = parts.data > 0
     owners, columns, weights = owners[raising], parts.indices[raising], parts.data[raising]
@@ -94,6 +101,7 @@ def _because(
     owners, columns, weights = owners[first], columns[first], weights[first]
     named = pa.array(columns, pa.int32())
     told = pa.StructArray.from_arrays(
-        [ids.take(named), labels.take(named), pa.array(weights, pa.float64())], names=["item_id", "label", "weight"]
+        [items.names.take(named), items.titles.take(named), pa.array(weights, pa.float64())],
+        names=["item_id", "label", "weight"],
     )
-    return make_lists(owners, len(places), told)
+    return make_lists(owners, parts.shape[0], told)

@@ -9,7 +9,7 @@ customer who has everything tells little (Robertson and Zaragoza 2009). Predicti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, with_data
+from lib.recommend.histories import Histories, Matrix, as_matrix, less_the_mean, pattern, sum_columns, with_data
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import ItemCf
 
@@ -44,7 +44,8 @@ def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> D
         return weigh(as_matrix(batch, items)) @ sparse.diags_array(scale, format="csr")
 
     finish = partial(_best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
-    return multiply_columns(histories.rows, "places", items, blocks, read, finish, SCHEMA)
+    rows = histories.rows.select("places", "strengths")  # they go to several blocks
+    return multiply_columns(rows, "places", items, blocks, read, finish, SCHEMA)
 
 
 def _best_neighbours(
@@ -70,7 +71,7 @@ def _weighting(histories: Histories, similarity: str) -> Weigh:
     if similarity == "jaccard":
         return pattern
     if similarity == "adjusted_cosine":
-        return _less_the_mean
+        return less_the_mean
     items = len(histories.items)
     if similarity == "tfidf":
         return partial(_tfidf, items=items)
@@ -82,12 +83,6 @@ def _weighting(histories: Histories, similarity: str) -> Weigh:
 
 def _as_it_is(matrix: Matrix) -> Matrix:
     return matrix
-
-
-def _less_the_mean(matrix: Matrix) -> Matrix:
-    lengths = np.diff(matrix.indptr)
-    means = np.asarray(matrix.sum(axis=1)).ravel() / np.maximum(lengths, 1)
-    return with_data(matrix, matrix.data - np.repeat(means, lengths))
 
 
 def _idf(matrix: Matrix, items: int) -> Floats:
@@ -104,23 +99,6 @@ def _bm25(matrix: Matrix, items: int, relative: Floats) -> Matrix:
     against = _SATURATION * (1 - _LENGTH + _LENGTH * relative[matrix.indices])
     weights = matrix.data * (_SATURATION + 1) / (against + matrix.data)
     return with_data(matrix, weights * _idf(matrix, items))
-
-
-def sum_columns(histories: Histories, function: Weigh) -> Floats:
-    """The sum of each column of function(matrix) over all customers: item-sized."""
-    items = len(histories.items)
-
-    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        total = np.zeros(items)
-        for batch in batches:
-            total += np.asarray(function(as_matrix(batch, items)).sum(axis=0)).ravel()
-        yield pa.RecordBatch.from_arrays([pa.array([total], pa.list_(pa.float64()))], names=["sums"])
-
-    # one item-sized array per part of the histories, in the order of the parts
-    parts = histories.rows.select("places", "strengths").mapInArrow(add, "sums array<double>").toArrow()
-    sums = np.asarray(parts.column("sums").combine_chunks().flatten(), dtype=np.float64).reshape(-1, items)
-    result: Floats = sums.sum(axis=0)
-    return result
 
 
 def similarity_matrix(similar: DataFrame, items: int) -> Matrix:

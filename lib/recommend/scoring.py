@@ -47,17 +47,21 @@ def collect_item_factors(
     items: DataFrame, rank: int, max_mb: int, dtype: type[np.floating] = np.float32
 ) -> ItemFactors:
     """The factors (item_id, vector) as one array on the driver. Raises TooManyItems with the figure before any is fetched."""
-    count = items.count()
-    needed = count * rank * np.dtype(dtype).itemsize / 2**20
-    if needed > max_mb:
-        raise TooManyItems(
-            f"the factors of {count:,} items of rank {rank} take {needed:,.0f} MB, and recommend.max_item_factors_mb is {max_mb:,}; "
-            "raise it, lower als.rank, or exclude items"
-        )
+    check_size(items.count(), rank, max_mb, dtype)
     table = items.select("item_id", "vector").sort("item_id").toArrow()
     ids = table.column("item_id").to_pylist()
     values = table.column("vector").combine_chunks().flatten() if ids else pa.array([], pa.float32())
     return ItemFactors(ids, np.asarray(values, dtype=dtype).reshape(len(ids), rank))
+
+
+def check_size(items: int, rank: int, max_mb: int, dtype: type[np.floating] = np.float32) -> None:
+    """Raise TooManyItems with the figure where the factors of so many items take more memory than they may."""
+    needed = items * rank * np.dtype(dtype).itemsize / 2**20
+    if needed > max_mb:
+        raise TooManyItems(
+            f"the factors of {items:,} items of rank {rank} take {needed:,.0f} MB, and recommend.max_item_factors_mb is {max_mb:,}; "
+            "raise it, lower als.rank, or exclude items"
+        )
 
 
 def top_items(customers: DataFrame, seen: DataFrame | None, items: ItemFactors, top_n: int) -> DataFrame:

@@ -1,7 +1,8 @@
 """User-based collaborative filtering: what customers of the same taste like (Resnick et al. 1994; Herlocker et al. 1999).
 
 cosine s(u, v) = Σ r_ui r_vi / (|r_u||r_v|); Pearson: Σ (r_ui - r̄_u)(r_vi - r̄_v) / √(Σ (r_ui - r̄_u)² Σ (r_vi - r̄_v)²), all over the items
-both have; times min(n, significance) / significance for n items in common. Prediction over the neighbours v of u: Σ s(u, v) r_vi.
+both have; times min(n, significance) / significance for n items in common. Prediction over the neighbours v of u who have i: the sum
+Σ s(u, v) r_vi; the average, that over Σ |s(u, v)|; or mean-centred, r̄_u + Σ s(u, v) (r_vi - r̄_v) / Σ |s(u, v)|.
 Neighbours are sought among at most `user_cf.max_customers`: all, or a sample by hash that every executor holds, so that the cost is
 customers × sample and not customers².
 """
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lib.recommend.histories import Histories, Matrix, Note, as_matrix, blocks, pattern
+from lib.recommend.histories import Histories, Matrix, Note, as_matrix, blocks, less_the_mean, pattern
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import UserCf
 
@@ -106,13 +107,36 @@ def _norms(matrix: Matrix) -> Floats:
     return norms
 
 
+def neighbour_rows(similar: DataFrame, histories: Histories, reference: Reference) -> DataFrame:
+    """customer_id, places, strengths, seen: of each customer the similarities to the reference's customers, and last their own mean."""
+    cell = F.struct("place", "similarity")
+    lists = similar.groupBy("customer_id").agg(F.array_sort(F.collect_list(cell)).alias("cells"))
+    total = F.aggregate("strengths", F.lit(0.0), lambda so_far, strength: so_far + strength)
+    own = histories.rows.select("customer_id", "seen", (total / F.size("strengths")).alias("mean"))
+    return lists.join(own, on="customer_id", how="inner").select(
+        "customer_id",
+        F.concat("cells.place", F.array(F.lit(len(reference.ids)))).alias("places"),
+        F.concat("cells.similarity", F.array("mean")).alias("strengths"),
+        "seen",
+    )
+
+
 @dataclass(frozen=True)
 class CustomerNeighbours:
-    """Scores of items by what a customer's neighbours like; the rows it is given are similarities to the reference's customers."""
+    """Scores of items by what a customer's neighbours like; the rows it is given are those of `neighbour_rows`."""
 
     reference: Matrix
+    prediction: str
 
-    def scores(self, neighbours: Matrix) -> Floats:
+    def scores(self, rows: Matrix) -> Floats:
         """One row per customer, one column per item; 0: no neighbour has it."""
-        scored: Floats = (neighbours @ self.reference).toarray()
-        return scored
+        neighbours, means = rows[:, :-1], rows[:, [-1]].toarray()
+        if self.prediction == "sum":
+            scored: Floats = (neighbours @ self.reference).toarray()
+            return scored
+        told = (abs(neighbours) @ pattern(self.reference)).toarray()
+        centred = self.prediction == "mean_centred"
+        added = (neighbours @ (less_the_mean(self.reference) if centred else self.reference)).toarray()
+        average = np.divide(added, told, out=np.zeros_like(added), where=told > 0)
+        result: Floats = np.where(told > 0, average + means, 0.0) if centred else average
+        return result

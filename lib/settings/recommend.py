@@ -22,6 +22,14 @@ class Recommend(Section):
     """How much one event of a type says about taste; below 0: dislike."""
     other_weight: float
     """The same for a type that is not in weights."""
+    feedback: Literal["implicit", "explicit"]
+    """implicit: taste is what events add up to; explicit: the ratings alone, on their own scale."""
+    rating_of: Literal["newest", "mean"]
+    """Which rating counts, in explicit feedback, where a customer rated an item more than once."""
+    half_life_days: Annotated[float, Field(ge=0)]
+    """An event this many days before the as-of date says half of what one on that date says; 0: age doesn't matter."""
+    quantity_power: Annotated[float, Field(ge=0, le=1)]
+    """An event of q units says q to this power times as much as one of one unit; 0: units don't matter."""
     popular_days: Count
     """What is popular is counted over this many days before the as-of date."""
     max_item_factors_mb: Count
@@ -38,17 +46,30 @@ class Recommend(Section):
     """Weight of each model in the fusion; a model that is not listed has none."""
 
 
-class Als(Section):
-    """[als]: matrix factorisation of implicit feedback."""
+class AlsTrial(Section):
+    """One of [als] trials: a setting that is tried on the validation split."""
 
     rank: Count
     """Factors per customer and item."""
-    iterations: Count
-    """Alternations."""
-    regularisation: Annotated[float, Field(ge=0)]
+    regularisation: Annotated[float, Field(gt=0)]
     """λ, in MLlib's form: times the number of a customer's or item's interactions."""
     confidence: Annotated[float, Field(ge=0)]
-    """α: the confidence in an interaction of strength r is 1 + α·r."""
+    """α: the confidence in an interaction of strength r is 1 + α·r. Explicit feedback has none."""
+
+
+class Als(AlsTrial):
+    """[als]: matrix factorisation."""
+
+    iterations: Count
+    """Alternations."""
+    bias_damping: Annotated[float, Field(ge=0)]
+    """λ of the biases of explicit feedback: as many ratings at the mean are taken to have been given besides."""
+    retrain_days: Annotated[int, Field(ge=0)]
+    """Item factors of the last release that are older are learned anew; until then newcomers are folded in. 0: always anew."""
+    trials: list[AlsTrial]
+    """Settings to try: the best on the validation split takes the place of rank, regularisation and confidence. A fit each."""
+    validation_days: Annotated[int, Field(ge=0)]
+    """Trials are judged by the events of this many last days; 0: by the last item of each customer."""
 
 
 class ItemCf(Section):
@@ -70,6 +91,9 @@ class UserCf(Section):
     """cosine of the rows of strengths; pearson: correlation over the items both have."""
     significance: Annotated[int, Field(ge=0)]
     """A similarity that rests on n items in common is multiplied by min(n, this) / this; 0: not."""
+    prediction: Literal["sum", "average", "mean_centred"]
+    """sum over the neighbours of similarity × strength; or that over the similarities, in the scale of ratings; or the customer's mean and
+    the average of what the neighbours' strengths differ from theirs."""
     neighbours: Count
     """Similar customers kept per customer."""
     max_customers: Count

@@ -1,6 +1,6 @@
 """Contracts of what is offered to whom."""
 
-from lib.tables.contract import Column, Table, not_negative
+from lib.tables.contract import Column, Table, not_negative, share
 from lib.tables.features import KEPT
 
 _REASONS = Column(
@@ -94,4 +94,66 @@ SIMILAR_CUSTOMERS = Table(
     checks={"rank_from_1": "rank >= 1", "similarity_a_number": not_negative("similarity")},
 )
 
-TABLES = (CANDIDATES, RECOMMENDATIONS, SIMILAR_ITEMS, SIMILAR_CUSTOMERS)
+_MODEL = Column("model", "string", "als.", required=True)
+_VECTOR = Column(
+    "vector",
+    "array<float>",
+    "The factors; of explicit feedback first two numbers for the biases. A score is the product of a customer's and an item's.",
+    required=True,
+)
+_NUMBERS = {"vector_of_numbers": "NOT array_contains(vector, float('NaN'))"}
+
+CUSTOMER_VECTORS = Table(
+    name="customer_vectors",
+    grain="The factors of one customer in one model.",
+    columns=(_MODEL, Column("customer_id", "string", "The customer.", required=True), _VECTOR),
+    key=("model", "customer_id"),
+    subject="customer_id",
+    retention=KEPT,
+    checks=_NUMBERS,
+)
+
+ITEM_VECTORS = Table(
+    name="item_vectors",
+    grain="The factors of one item in one model.",
+    columns=(
+        _MODEL,
+        Column("item_id", "string", "The item.", required=True),
+        _VECTOR,
+        Column("trained_on", "date", "As-of date of the training; new items are folded in since.", required=True),
+        Column(
+            "settings_hash", "string", "What was told to it: with other settings it is trained anew.", required=True
+        ),
+    ),
+    key=("model", "item_id"),
+    subject=None,
+    retention=KEPT,
+    checks=_NUMBERS,
+)
+
+MODEL_TRIALS = Table(
+    name="model_trials",
+    grain="One measure of one setting that was tried before the last training.",
+    columns=(
+        _MODEL,
+        Column("trial", "int", "Number of the setting in the list, from 1.", required=True),
+        Column("settings", "string", "The setting, as JSON.", required=True),
+        Column("metric", "string", "ndcg@k or recall@k.", required=True),
+        Column("value", "double", "Mean over the customers of the validation split.", required=True),
+        Column("chosen", "boolean", "Whether the model was trained with it.", required=True),
+    ),
+    key=("model", "trial", "metric"),
+    subject=None,
+    retention=KEPT,
+    checks={"trial_from_1": "trial >= 1", "value_a_share": share("value")},
+)
+
+TABLES = (
+    CANDIDATES,
+    RECOMMENDATIONS,
+    SIMILAR_ITEMS,
+    SIMILAR_CUSTOMERS,
+    CUSTOMER_VECTORS,
+    ITEM_VECTORS,
+    MODEL_TRIALS,
+)

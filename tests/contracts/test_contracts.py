@@ -111,6 +111,10 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("similar_items", "similarity_a_number"): [{"similarity": NAN}, {"similarity": -0.1}],
     ("similar_customers", "rank_from_1"): [{"rank": 0}],
     ("similar_customers", "similarity_a_number"): [{"similarity": NAN}, {"similarity": -0.1}],
+    ("customer_vectors", "vector_of_numbers"): [{"vector": [1.0, NAN]}],
+    ("item_vectors", "vector_of_numbers"): [{"vector": [NAN]}],
+    ("model_trials", "trial_from_1"): [{"trial": 0}],
+    ("model_trials", "value_a_share"): [{"value": NAN}, {"value": 1.1}, {"value": -0.1}],
     ("recommendations", "rank_from_1"): [{"rank": 0}],
     ("recommendations", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
 }

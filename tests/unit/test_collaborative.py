@@ -7,11 +7,12 @@ import pytest
 from scipy import sparse, stats
 from sklearn.metrics.pairwise import cosine_similarity
 
+from lib.recommend.collaborative import offer_by_histories
 from lib.recommend.ease import ItemWeights, fit_ease, solve
 from lib.recommend.histories import TooManyItems, index_items, make_histories
 from lib.recommend.history_scoring import top_by_history
 from lib.recommend.item_cf import ItemNeighbours, find_similar_items, similarity_matrix
-from lib.recommend.user_cf import CustomerNeighbours, choose_reference, compare, find_similar_customers
+from lib.recommend.user_cf import choose_reference, compare, find_similar_customers
 
 RATINGS = [
     ("1", "101", 5.0), ("1", "102", 3.0), ("1", "103", 1.0), ("1", "104", 5.0),
@@ -67,7 +68,7 @@ def test_the_scenario_worked_by_hand_item_based(histories_of, settings):
     assert model.scores(rows)[:, 3] == pytest.approx([3.4565, 2.9694], abs=5e-5)
 
 
-def test_the_scenario_worked_by_hand_user_based(histories_of, settings):
+def test_the_scenario_worked_by_hand_user_based(histories_of, settings, stage):
     histories = histories_of(RATINGS)
     reference = choose_reference(histories, settings.user_cf, 7, pytest.fail)
     rows = find_similar_customers(histories, reference, settings.user_cf).collect()
@@ -75,13 +76,14 @@ def test_the_scenario_worked_by_hand_user_based(histories_of, settings):
     assert {pair: round(value, 4) for pair, value in found.items() if pair[0] < pair[1]} == {
         ("1", "2"): 0.6702, ("1", "3"): 0.7071, ("2", "3"): 0.7108,
     }  # fmt: skip
-    similarity = np.array([[found.get((u, v), 0.0) for v in "123"] for u in "123"])
-    told = similarity[1:] @ (reference.matrix.toarray() > 0)
-    plain = CustomerNeighbours(reference.matrix).scores(sparse.csr_matrix(similarity[1:]))[:, 3]
-    assert plain / np.where(reference.matrix.toarray()[:, 3] > 0, similarity[1:], 0).sum(axis=1) == pytest.approx(
-        [5, 5]
-    )
-    assert told.shape == (2, 4)
+    settled = settings.model_copy(update={"recommend": settings.recommend.model_copy(update={"models": ["user_cf"]})})
+    expected = {"sum": [0.6702 * 5, 0.7071 * 5], "average": [5, 5], "mean_centred": [4.8333, 4.1667]}
+    for prediction, scores in expected.items():
+        wanted = settings.user_cf.model_copy(update={"prediction": prediction})
+        told = settled.model_copy(update={"user_cf": wanted})
+        offers = offer_by_histories(histories, told, stage, pytest.fail).rows["user_cf"].collect()
+        assert [(row["customer_id"], row["item_id"]) for row in sorted(offers)] == [("2", "104"), ("3", "104")]
+        assert [row["score"] for row in sorted(offers)] == pytest.approx(scores, abs=3e-4)
 
 
 def oracle(table, similarity):

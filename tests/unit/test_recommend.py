@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from lib.recommend.als import fit_als
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.eligibility import eligible_items
+from lib.recommend.factorisation import LastFactors
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.recommendations import recommend
+from lib.tables import contract
 from tests.builders import AS_OF, MOMENT, all_kept
 
 
@@ -55,9 +56,8 @@ def run(build, small, stage, pairs, customers=None, events=None, items=None, rul
         AS_OF, small(**keys), stage,
     )  # fmt: skip
     told = small(**keys)
-    found = find_candidates(
-        known, rules if rules is not None else build("association_rules"), told, stage, notes.append
-    )
+    wanted = rules if rules is not None else build("association_rules")
+    found = find_candidates(known, wanted, LastFactors(), told, stage, notes.append)
     offered = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
@@ -133,7 +133,7 @@ def test_strength_is_weighted_and_never_below_or_at_nothing(build, small):
     )
     weights = {"purchase": 1.0, "view": 0.1, "rating": 1.0, "hate": -2.0}
     goods = build.frame("item_id string", ("i",), ("j",), ("k",))
-    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend).collect()
+    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend, AS_OF).collect()
     assert {(r["customer_id"], r["item_id"]): round(r["strength"], 9) for r in rows} == {
         ("a", "i"): 1.1,
         ("a", "j"): 4.0,
@@ -153,9 +153,47 @@ def test_a_purchase_says_as_much_about_taste_as_was_kept_of_it(build, small):
     goods = build.frame("item_id string", ("half",), ("back",), ("again",), ("disliked",))
     for weight, more in ((0.0, {("disliked", 1.0)}), (-2.0, set())):
         wanted = small(weights={"purchase": 1.0, "return": weight}).recommend
-        rows = weigh_interactions(events.unionByName(returned), goods, wanted).collect()
+        rows = weigh_interactions(events.unionByName(returned), goods, wanted, AS_OF).collect()
         assert {(row["item_id"], row["strength"]) for row in rows} == {("half", 0.5), ("again", 1.0)} | more
     assert events.where(taste_weight(small().recommend) > 0).count() == 3
+
+
+def test_strength_falls_with_age_and_grows_less_than_the_units(build, small):
+    day, as_of = timedelta(days=1), datetime(AS_OF.year, AS_OF.month, AS_OF.day)
+    events = build(
+        "events",
+        {"customer_id": "a", "item_id": "i", "event_time": as_of - 10 * day, "quantity": 4.0},
+        {"customer_id": "a", "item_id": "i", "event_time": as_of - 30 * day, "quantity": 9.0},
+        {"customer_id": "a", "item_id": "j", "event_time": None, "quantity": None},
+    )
+    goods = build.frame("item_id string", ("i",), ("j",))
+    expected = {(0.0, 0.0): 2.0, (0.0, 0.5): 5.0, (10.0, 0.0): 0.5 + 0.125, (10.0, 1.0): 2.0 + 9 / 8}
+    for (half_life, power), strength in expected.items():
+        wanted = small(half_life_days=half_life, quantity_power=power).recommend
+        rows = weigh_interactions(all_kept(events), goods, wanted, AS_OF).collect()
+        assert {r["item_id"]: r["strength"] for r in rows} == {"i": pytest.approx(strength), "j": 1.0}
+
+
+def test_explicit_feedback_is_the_rating_alone(build, small):
+    day = timedelta(days=1)
+    rated = {"customer_id": "a", "event_type": "rating"}
+    events = build(
+        "events",
+        {**rated, "item_id": "twice", "rating": 5.0, "event_time": MOMENT},
+        {**rated, "item_id": "twice", "rating": 2.0, "event_time": MOMENT + day},
+        {**rated, "item_id": "nan", "rating": float("nan")},
+        {**rated, "item_id": "below", "rating": -3.0},
+        {"customer_id": "a", "item_id": "bought"},
+        {**rated, "item_id": "hated", "event_type": "hate", "rating": 1.0},
+    )
+    goods = build.frame("item_id string", *((item,) for item in ("twice", "nan", "below", "bought", "hated")))
+    weights = {"rating": 0.5, "purchase": 1.0, "hate": -1.0}
+    for which, strength in (("newest", 2.0), ("mean", 3.5)):
+        wanted = small(feedback="explicit", rating_of=which, weights=weights, half_life_days=1.0).recommend
+        rows = weigh_interactions(all_kept(events), goods, wanted, AS_OF).collect()
+        assert [(row["item_id"], row["strength"]) for row in rows] == [("twice", strength)]
+    rows = weigh_interactions(all_kept(events), goods, small(weights=weights).recommend, AS_OF).collect()
+    assert {row["item_id"] for row in rows} == {"twice", "bought"}
 
 
 def test_popularity_counts_buyers_recent_ones_first(build):
@@ -172,17 +210,6 @@ def test_popularity_counts_buyers_recent_ones_first(build):
     assert rows == {"recent": (2, 2), "old": (0, 4), "anonymous": (1, 1), "timeless": (1, 1)}
     scores = {r["item_id"]: r["score"] for r in popularity_scores(counted).collect()}
     assert scores["recent"] > scores["anonymous"] == scores["timeless"] > scores["old"] > 0
-
-
-def test_factors_do_not_depend_on_how_the_rows_were_partitioned(build, small, stage):
-    rows = build.frame("customer_id string, item_id string, strength double", *((c, i, 1.0) for c, i in checkerboard()))
-    found = []
-    for parts in (1, 5):
-        factors = fit_als(rows.repartition(parts), small().als, 2, 7, stage)
-        found.append({r["customer_id"]: r["vector"] for r in factors.customers.collect()})
-    assert found[0].keys() == found[1].keys()
-    for customer, vector in found[0].items():
-        assert vector == pytest.approx(found[1][customer], abs=1e-4)
 
 
 @pytest.mark.parametrize("pairs", [[("a", "i")], [("a", "i"), ("b", "i")], [("a", "i"), ("a", "j")]])
@@ -213,7 +240,20 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     )
     events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
     known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
-    rows = find_candidates(known, rules, settings, stage, lambda _: None).rows.collect()
+    found = find_candidates(known, rules, LastFactors(), settings, stage, lambda _: None)
+    for table in (
+        "candidates",
+        "similar_items",
+        "similar_customers",
+        "customer_vectors",
+        "item_vectors",
+        "model_trials",
+    ):
+        frame = found.rows if table == "candidates" else getattr(found, table)
+        assert {f.name: f.dataType.simpleString() for f in frame.schema} == {
+            column.name: column.type for column in contract(table).columns
+        }
+    rows = found.rows.collect()
     offers = {(row["model"], row["customer_id"], row["rank"]): row for row in rows}
     assert {key[1:] for key in offers if key[0] == "rules"} == {("c", 1)}
     by_rule = offers["rules", "c", 1]
@@ -221,4 +261,8 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     assert by_rule["reason"] == by_rule["reasons"][0]["rule"] == "who buys i1 often buys i2: in 7 of 10 orders"
     assert {key[1] for key in offers if key[0] == "popular"} == {"a", "b", "c", "d", "new"}
     assert {key[1] for key in offers if key[0] == "als"} == {"a", "b", "c", "d"}
+    by_factors = offers["als", "c", 1]
+    assert by_factors["reason"] == "fits the taste shown in the customer's history: i1"
+    assert [(part["kind"], part["item_id"]) for part in by_factors["reasons"]] == [("history", "i1")]
+    assert by_factors["reasons"][0]["weight"] == pytest.approx(by_factors["score"], rel=1e-4)
     assert not {(row["customer_id"], row["item_id"]) for row in rows} & set(pairs)

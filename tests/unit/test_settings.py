@@ -141,7 +141,7 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(key, meant):
 
 
 def test_an_unknown_key_like_no_other_is_refused_with_those_there_are():
-    assert "is not a setting; here are rank, iterations" in only_problem("als.zzz=1")
+    assert "is not a setting; here are rank, regularisation" in only_problem("als.zzz=1")
 
 
 @pytest.mark.parametrize(
