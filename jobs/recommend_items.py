@@ -36,6 +36,6 @@ JOB = Job(
     doc=__doc__,
     reads=("events", "items", "customers", "customer_identities", "matched_returns", "association_rules"),
     writes=("candidates", "recommendations", "similar_items", "similar_customers"),
-    settings=("recommend", "als", "item_cf", "user_cf", "ease", "items"),
+    settings=("recommend", "als", "item_cf", "user_cf", "ease", "content", "content_w2v", "item2vec", "items"),
     transform=transform,
 )

@@ -12,15 +12,17 @@ from datetime import date
 from functools import reduce
 
 import numpy as np
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.recommend.als import fit_als
 from lib.recommend.collaborative import Offers, offer_by_histories
+from lib.recommend.content_candidates import offer_by_content
 from lib.recommend.eligibility import eligible_items
 from lib.recommend.histories import Histories, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
+from lib.recommend.reasons import explained, explained_by_history, history_labels, reason
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
 from lib.settings import Settings
@@ -29,8 +31,6 @@ from lib.tables import contract
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
 
-_REASONS = contract("candidates").column("reasons").type
-
 
 @dataclass(frozen=True)
 class Known:
@@ -38,6 +38,7 @@ class Known:
 
     interactions: customer_id, item_id, strength. everyone: customer_id, history (items with a taste shown).
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
+    goods: rows of items. liked: events that show a taste.
     """
 
     interactions: DataFrame
@@ -45,6 +46,8 @@ class Known:
     seen: DataFrame | None
     eligible: DataFrame
     popularity: DataFrame
+    goods: DataFrame
+    liked: DataFrame
 
     @property
     def warm(self) -> DataFrame:
@@ -57,9 +60,9 @@ def gather(
 ) -> Known:
     """Interactions, customers, items and popularity. `events` have `kept`: the share of their units that was not returned."""
     wanted = settings.recommend
-    goods = items.where(settings.items.is_goods).select("item_id")
+    goods = items.where(settings.items.is_goods)
     # every model goes over them
-    interactions = stage(weigh_interactions(events, goods, wanted), "interactions")
+    interactions = stage(weigh_interactions(events, goods.select("item_id"), wanted), "interactions")
     liked = events.where(taste_weight(wanted) > 0)
     return Known(
         interactions=interactions,
@@ -67,6 +70,8 @@ def gather(
         seen=stage(bought_items(events, wanted.bought_types), "seen") if wanted.exclude_bought else None,
         eligible=eligible_items(items, settings.items.is_goods, as_of),
         popularity=stage(count_popularity(liked, as_of, wanted.popular_days), "popularity"),
+        goods=goods,
+        liked=liked.join(goods, on="item_id", how="left_semi"),
     )
 
 
@@ -90,17 +95,21 @@ def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: S
     """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
-    offers = Offers()
+    offers, alike = Offers(), []
     if not known.warm.isEmpty():
         if "als" in wanted:
             found.append(_by_als(known, settings, stage))
         if "rules" in wanted:
             found.append(_by_rules(known, rules, settings))
-        offers = offer_by_histories(_histories(known, settings, stage, note), settings, stage, note)
+        histories = _histories(known, settings, stage, note)
+        offers = offer_by_histories(histories, settings, stage, note)
         found += [_by_history(rows, model) for model, rows in offers.rows.items()]
+        content = offer_by_content(histories, known.goods, known.liked, settings, note)
+        found += content.rows
+        alike = [rows for rows in (offers.similar_items, content.similar_items) if rows is not None]
     return Candidates(
         reduce(DataFrame.unionByName, found, _none(spark, "candidates")),
-        offers.similar_items or _none(spark, "similar_items"),
+        reduce(DataFrame.unionByName, alike, _none(spark, "similar_items")),
         offers.similar_customers or _none(spark, "similar_customers"),
     )
 
@@ -126,12 +135,8 @@ _TEXTS = {
 def _by_history(rows: DataFrame, model: str) -> DataFrame:
     """Candidates whose reasons are items of the history; user_cf names none, for its neighbours are persons."""
     if model == "user_cf":
-        return _explained(rows, model, "neighbours", F.lit(_TEXTS[model]))
-    labels = F.array_join(F.transform("because", lambda part: part["label"]), ", ")
-    text = F.concat(F.lit(_TEXTS[model]), labels)
-    parts = F.transform("because", lambda part: _reason("history", text, part["weight"], item=part["item_id"]))
-    whole = F.array(_reason("history", text, F.col("score")))
-    return _explained(rows, model, "history", text, F.when(F.size("because") > 0, parts).otherwise(whole))
+        return explained(rows, model, "neighbours", F.lit(_TEXTS[model]))
+    return explained_by_history(rows, model, F.concat(F.lit(_TEXTS[model]), history_labels()))
 
 
 def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
@@ -144,14 +149,14 @@ def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
         F.lit("fits the taste shown by "), "history", F.when(F.col("history") == 1, " item").otherwise(F.lit(" items")),
         F.lit(" in the customer's history"),
     )  # fmt: skip
-    return _explained(rows, "als", "history", text)
+    return explained(rows, "als", "history", text)
 
 
 def _by_rules(known: Known, rules: DataFrame, settings: Settings) -> DataFrame:
     history = known.interactions.select("customer_id", "item_id")
     offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.top_n)
     rule = F.col("rule")
-    return _explained(offered, "rules", "rule", rule, F.array(_reason("rule", rule, F.col("score"), rule=rule)))
+    return explained(offered, "rules", "rule", rule, F.array(reason("rule", rule, F.col("score"), rule=rule)))
 
 
 def _by_popularity(known: Known, settings: Settings) -> DataFrame:
@@ -166,21 +171,4 @@ def _by_popularity(known: Known, settings: Settings) -> DataFrame:
     text = F.concat(
         F.lit("popular: "), "recent_buyers", F.lit(f" buyers in the last {days} days, "), "buyers", F.lit(" in all")
     )
-    return _explained(counted, "popular", "popularity", text)
-
-
-def _explained(rows: DataFrame, model: str, kind: str, text: Column, reasons: Column | None = None) -> DataFrame:
-    """Rows of candidates; without `reasons` the score is all there is to say."""
-    told = F.array(_reason(kind, text, F.col("score"))) if reasons is None else reasons
-    return rows.select(
-        F.lit(model).alias("model"), "customer_id", "rank", "item_id", "score",
-        text.alias("reason"), told.cast(_REASONS).alias("reasons"),
-    )  # fmt: skip
-
-
-def _reason(kind: str, text: Column, weight: Column, item: Column | None = None, rule: Column | None = None) -> Column:
-    nothing = F.lit(None).cast("string")
-    return F.struct(
-        F.lit(kind).alias("kind"), (nothing if item is None else item).alias("item_id"),
-        (nothing if rule is None else rule).alias("rule"), weight.alias("weight"), text.alias("text"),
-    )  # fmt: skip
+    return explained(counted, "popular", "popularity", text)

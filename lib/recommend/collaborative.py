@@ -6,7 +6,7 @@ reference for customer neighbours, and for each model one blocked product of all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
@@ -52,11 +52,16 @@ def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Of
     model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
     top_n = settings.recommend.top_n
     offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), top_n, model)
-    names = place_items(similar.sparkSession, items.ids)
+    offers.similar_items = name_neighbours(similar, items.ids, settings.item_cf.similarity)
+
+
+def name_neighbours(similar: DataFrame, ids: Sequence[str], method: str) -> DataFrame:
+    """Rows of similar_items out of place, rank, similar (a place), similarity."""
+    names = place_items(similar.sparkSession, ids)
     named = similar.join(names, on="place", how="inner")
     others = names.select(F.col("place").alias("similar"), F.col("item_id").alias("similar_item_id"))
-    offers.similar_items = named.join(F.broadcast(others), on="similar", how="inner").select(
-        F.lit(settings.item_cf.similarity).alias("method"), "item_id", "rank", "similar_item_id", "similarity"
+    return named.join(F.broadcast(others), on="similar", how="inner").select(
+        F.lit(method).alias("method"), "item_id", "rank", "similar_item_id", "similarity"
     )
 
 

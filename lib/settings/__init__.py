@@ -18,7 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
-from lib.settings.recommend import Als, Ease, ItemCf, Recommend, UserCf
+from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Recommend, UserCf
 from lib.settings.rules import Rules
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
@@ -52,6 +52,9 @@ class Settings(Section):
     item_cf: ItemCf
     user_cf: UserCf
     ease: Ease
+    content: Content
+    content_w2v: Embedding
+    item2vec: Embedding
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -30,7 +30,7 @@ class Recommend(Section):
     """Most items that may be known; they are numbered on the driver."""
     max_history: Count
     """Most items of one customer's history that models look at: those of the strongest taste."""
-    models: list[Literal["als", "item_cf", "user_cf", "ease", "rules", "popular"]]
+    models: list[Literal["als", "item_cf", "user_cf", "ease", "content", "content_w2v", "item2vec", "rules", "popular"]]
     """Models whose candidates are made."""
     fusion_constant: Annotated[float, Field(ge=0)]
     """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
@@ -83,3 +83,31 @@ class Ease(Section):
     """Where more items are known the model is left out: it inverts a matrix of items × items on the driver."""
     regularisation: Annotated[float, Field(gt=0)]
     """λ, added to the diagonal of the item matrix."""
+
+
+class Content(Section):
+    """[content]: items by the words of their title, description, category, brand and tags."""
+
+    max_words: Count
+    """Most words in the vocabulary: those in most items."""
+    min_items: Count
+    """Fewest items that a word is in."""
+    item_words: Count
+    """Most words of one item: those of the largest weight."""
+    neighbours: Annotated[int, Field(ge=0)]
+    """Items of similar words kept per item, in similar_items; 0: none are sought."""
+
+
+class Embedding(Section):
+    """[content_w2v], [item2vec]: Word2Vec over the words of texts, or over customers' items in the order of time."""
+
+    size: Count
+    """Numbers in a vector."""
+    window: Count
+    """Words, or items, that count as company on either side."""
+    min_count: Count
+    """Fewest times that a word, or item, has to be there to get a vector."""
+    iterations: Count
+    """Passes over all sentences."""
+    partitions: Count
+    """Tasks that share a fit; each trains on its own copy of the vectors, and the copies are added up."""

@@ -18,7 +18,8 @@ CANDIDATES = Table(
         Column(
             "model",
             "string",
-            "als, item_cf, user_cf, ease, rules (bought before the arrow, not yet after it) or popular.",
+            "als, item_cf, user_cf, ease, content (words), content_w2v, item2vec, interests (topics), rules (bought before the arrow, "
+            "not yet after it), popular_in_group, popular or repeat (due again).",
             required=True,
         ),
         Column("customer_id", "string", "The customer.", required=True),
@@ -64,13 +65,15 @@ SIMILAR_ITEMS = Table(
         Column(
             "method",
             "string",
-            "cosine, adjusted_cosine, jaccard, tfidf or bm25, over the customers' tastes.",
+            "cosine, adjusted_cosine, jaccard, tfidf or bm25, over the customers' tastes; content_tfidf: over the words of the items.",
             required=True,
         ),
         Column("item_id", "string", "The item.", required=True),
         Column("rank", "int", "1 is the most similar.", required=True),
         Column("similar_item_id", "string", "Its neighbour.", required=True),
-        Column("similarity", "double", "Above 0; 1: the same customers in the same proportions.", required=True),
+        Column(
+            "similarity", "double", "Above 0; 1: the same customers, or words, in the same proportions.", required=True
+        ),
     ),
     key=("method", "item_id", "rank"),
     subject=None,

@@ -1,0 +1,76 @@
+"""What the models that know items by their texts or their company offer: content, content_w2v and item2vec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from lib.recommend.collaborative import name_neighbours
+from lib.recommend.content import ItemVectors, find_alike, weigh_words
+from lib.recommend.embeddings import embed_items, embed_words
+from lib.recommend.histories import Histories
+from lib.recommend.history_scoring import top_by_history
+from lib.recommend.reasons import explained_by_history, history_labels
+from lib.recommend.words import ItemWords, read_words
+from lib.settings import Settings
+
+Note = Callable[[str], None]
+
+METHOD = "content_tfidf"
+"""Of similar_items: cosine of the items' words."""
+
+
+@dataclass
+class ContentOffers:
+    """rows: rows of candidates, one frame per model. similar_items: rows of that table, or None."""
+
+    rows: list[DataFrame] = field(default_factory=list)
+    similar_items: DataFrame | None = None
+
+
+def offer_by_content(
+    histories: Histories, items: DataFrame, liked: DataFrame, settings: Settings, note: Note
+) -> ContentOffers:
+    """The best `recommend.top_n` items of each customer with a history by each wanted model; none that the history holds.
+
+    `items` are rows of that table, `liked` the events that show a taste.
+    """
+    wanted, room, offers = settings.recommend.models, settings.recommend.max_item_factors_mb, ContentOffers()
+    words = None
+    if {"content", "content_w2v"} & set(wanted):
+        words = read_words(items, histories.items, settings.content, room)
+        if not words.words:
+            note(f"no offers by content: no word is in {settings.content.min_items:,} items' texts (content.min_items)")
+            words = None
+    if words and "content" in wanted:
+        _by_words(histories, words, settings, offers)
+    if words and "content_w2v" in wanted:
+        vectors = embed_words(words, settings.content_w2v, settings.fit, room)
+        text = F.concat(F.lit("described in words close to those of "), history_labels())
+        offers.rows.append(_offer(histories, vectors, settings, "content_w2v", text))
+    if "item2vec" in wanted:
+        longest = settings.recommend.max_history
+        vectors = embed_items(liked, histories.items, settings.item2vec, settings.fit, longest, room)
+        text = F.concat(F.lit("comes in the same company as "), history_labels())
+        offers.rows.append(_offer(histories, vectors, settings, "item2vec", text))
+    return offers
+
+
+def _by_words(histories: Histories, words: ItemWords, settings: Settings, offers: ContentOffers) -> None:
+    vectors = weigh_words(words)
+    text = F.concat(F.lit("described like "), history_labels(), F.lit(": "), F.array_join("terms", ", "))
+    offers.rows.append(_offer(histories, vectors, settings, "content", text))
+    if settings.content.neighbours:
+        spark = histories.rows.sparkSession
+        similar = find_alike(vectors, spark, settings.content.neighbours, settings.fit.partitions)
+        offers.similar_items = name_neighbours(similar, histories.items.ids, METHOD)
+
+
+def _offer(histories: Histories, vectors: ItemVectors, settings: Settings, model: str, text: Column) -> DataFrame:
+    """An item of the history is most like itself, so that it is left out even where it was not bought."""
+    rows = histories.rows.withColumn("seen", F.array_union("seen", "places"))
+    items, top_n = histories.items, settings.recommend.top_n
+    return explained_by_history(top_by_history(rows, items, vectors, len(items), top_n, vectors), model, text)
