@@ -19,10 +19,13 @@ from lib.recommend.als import fit_als
 from lib.recommend.collaborative import Offers, offer_by_histories
 from lib.recommend.content_candidates import offer_by_content
 from lib.recommend.eligibility import eligible_items
+from lib.recommend.group_popularity import IN_GROUP, offer_in_groups
 from lib.recommend.histories import Histories, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
+from lib.recommend.interest_candidates import INTERESTS, offer_by_interests
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.reasons import explained, explained_by_history, history_labels, reason
+from lib.recommend.repeat import REPEAT, offer_again
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
 from lib.settings import Settings
@@ -38,7 +41,8 @@ class Known:
 
     interactions: customer_id, item_id, strength. everyone: customer_id, history (items with a taste shown).
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
-    goods: rows of items. liked: events that show a taste.
+    goods: rows of items. events: those of goods; liked: those of them that show a taste. groups: as find_groups gives them, or None.
+    interests, topics: rows of customer_interests and interest_topics, or None.
     """
 
     interactions: DataFrame
@@ -47,7 +51,12 @@ class Known:
     eligible: DataFrame
     popularity: DataFrame
     goods: DataFrame
+    events: DataFrame
     liked: DataFrame
+    as_of: date
+    groups: DataFrame | None = None
+    interests: DataFrame | None = None
+    topics: DataFrame | None = None
 
     @property
     def warm(self) -> DataFrame:
@@ -71,7 +80,9 @@ def gather(
         eligible=eligible_items(items, settings.items.is_goods, as_of),
         popularity=stage(count_popularity(liked, as_of, wanted.popular_days), "popularity"),
         goods=goods,
+        events=events.join(goods, on="item_id", how="left_semi"),
         liked=liked.join(goods, on="item_id", how="left_semi"),
+        as_of=as_of,
     )
 
 
@@ -102,6 +113,7 @@ def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: S
         if "rules" in wanted:
             found.append(_by_rules(known, rules, settings))
         histories = _histories(known, settings, stage, note)
+        found += _by_groups_and_rhythms(known, histories, settings)
         offers = offer_by_histories(histories, settings, stage, note)
         found += [_by_history(rows, model) for model, rows in offers.rows.items()]
         content = offer_by_content(histories, known.goods, known.liked, settings, note)
@@ -112,6 +124,22 @@ def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: S
         reduce(DataFrame.unionByName, alike, _none(spark, "similar_items")),
         offers.similar_customers or _none(spark, "similar_customers"),
     )
+
+
+def _by_groups_and_rhythms(known: Known, histories: Histories, settings: Settings) -> list[DataFrame]:
+    """What is popular among a customer's like, what their interests are in, and what they usually buy again."""
+    wanted, found = settings.recommend, []
+    if IN_GROUP in wanted.models and known.groups is not None:
+        had = (known.everyone, known.seen)
+        found.append(offer_in_groups(known.liked, known.groups, *had, histories.items, known.as_of, settings))
+    if INTERESTS in wanted.models and known.interests is not None and known.topics is not None:
+        held = known.interactions.select("customer_id", "item_id")
+        had_or_seen = held if known.seen is None else held.unionByName(known.seen)
+        found.append(offer_by_interests(known.interests, known.topics, known.eligible, had_or_seen, wanted.top_n))
+    if REPEAT in wanted.models:
+        types = wanted.bought_types
+        found.append(offer_again(known.events, types, known.eligible, known.as_of, settings.repeat, wanted.top_n))
+    return found
 
 
 def _none(spark: SparkSession, table: str) -> DataFrame:

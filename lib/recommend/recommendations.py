@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from lib.recommend.group_popularity import IN_GROUP
 from lib.settings.recommend import Recommend
 
 Note = Callable[[str], None]
@@ -22,10 +23,25 @@ def recommend(candidates: DataFrame, everyone: DataFrame, wanted: Recommend, not
     """Rows of recommendations for every customer of `everyone` (customer_id, history)."""
     cold, warm = everyone.where("history = 0"), everyone.where("history > 0")
     note(f"{cold.count():,} customers without history get what is popular")
-    popular = candidates.where(F.col("model") == POPULAR).join(cold, on="customer_id", how="left_semi")
+    popular = _for_newcomers(candidates.join(cold, on="customer_id", how="left_semi"), wanted)
     fused = fuse(candidates.join(warm, on="customer_id", how="left_semi"), wanted)
     columns = ("customer_id", "rank", "item_id", "score", "model", "reason", "reasons")
     return fused.select(*columns).unionByName(popular.select(*columns))
+
+
+def _for_newcomers(candidates: DataFrame, wanted: Recommend) -> DataFrame:
+    """What is popular in a newcomer's group, and from there on among everybody; the score is then that of the rank alone."""
+    offered = candidates.where(F.col("model").isin(IN_GROUP, POPULAR))
+    everybody = F.col("model") == POPULAR
+    nearest = Window.partitionBy("customer_id", "item_id").orderBy(everybody)
+    once = offered.withColumn("nth", F.row_number().over(nearest)).where("nth = 1")
+    best = Window.partitionBy("customer_id").orderBy(everybody, "rank")
+    in_group = F.max(~everybody).over(Window.partitionBy("customer_id"))
+    place = F.row_number().over(best)
+    ranked = once.withColumns({"grouped": in_group, "place": place}).where(F.col("place") <= wanted.top_n)
+    by_place = 1 / (F.lit(wanted.fusion_constant) + F.col("place"))
+    score = F.when(F.col("grouped"), by_place).otherwise(F.col("score"))
+    return ranked.withColumns({"rank": F.col("place"), "score": score})
 
 
 def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:

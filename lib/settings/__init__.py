@@ -18,7 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
-from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Recommend, UserCf
+from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Popularity, Recommend, Repeat, UserCf
 from lib.settings.rules import Rules
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
@@ -55,6 +55,8 @@ class Settings(Section):
     content: Content
     content_w2v: Embedding
     item2vec: Embedding
+    popularity: Popularity
+    repeat: Repeat
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lib.settings.section import Count, Section
+
+_GROUPING = re.compile(r"country|region|city|gender|(segment|context):.+")
+
+
+def _groupings(names: list[str]) -> list[str]:
+    if wrong := [name for name in names if not _GROUPING.fullmatch(name)]:
+        raise ValueError(
+            f"{', '.join(wrong)} groups no customers; write country, region, city, gender, segment:SEGMENTATION or context:DIMENSION"
+        )
+    return names
 
 
 class Recommend(Section):
@@ -30,8 +41,23 @@ class Recommend(Section):
     """Most items that may be known; they are numbered on the driver."""
     max_history: Count
     """Most items of one customer's history that models look at: those of the strongest taste."""
-    models: list[Literal["als", "item_cf", "user_cf", "ease", "content", "content_w2v", "item2vec", "rules", "popular"]]
-    """Models whose candidates are made."""
+    models: list[
+        Literal[
+            "als",
+            "item_cf",
+            "user_cf",
+            "ease",
+            "content",
+            "content_w2v",
+            "item2vec",
+            "interests",
+            "rules",
+            "popular_in_group",
+            "popular",
+            "repeat",
+        ]
+    ]
+    """Models whose candidates are made. repeat offers what the customer has, whatever exclude_bought says."""
     fusion_constant: Annotated[float, Field(ge=0)]
     """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
     fusion_weights: dict[str, Annotated[float, Field(ge=0)]]
@@ -111,3 +137,23 @@ class Embedding(Section):
     """Passes over all sentences."""
     partitions: Count
     """Tasks that share a fit; each trains on its own copy of the vectors, and the copies are added up."""
+
+
+class Popularity(Section):
+    """[popularity]: what is popular among customers of the same group."""
+
+    groups: Annotated[list[str], AfterValidator(_groupings)]
+    """country, region, city, gender, segment:SEGMENTATION or context:DIMENSION (the most frequent value), the narrowest first."""
+    min_buyers: Count
+    """Buyers from which on a group answers; below, the next group of the customer does."""
+
+
+class Repeat(Section):
+    """[repeat]: the customer's own items, due again."""
+
+    prior_gaps: Annotated[float, Field(ge=0)]
+    """How many gaps of the customer's own the crowd's gap counts as."""
+    due_from: Annotated[float, Field(gt=0)]
+    """Usual gaps since the last purchase from which on an item is due."""
+    due_until: Annotated[float, Field(gt=0)]
+    """Usual gaps after which the customer has given it up."""
