@@ -6,10 +6,15 @@ interest_topics, customer_interests. Out: candidates, recommendations, similar_i
 
 from dataclasses import replace
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.group_popularity import find_groups
+from lib.recommend.lists import count_offers, make_lists
 from lib.recommend.recommendations import recommend
 from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -18,27 +23,44 @@ from lib.tables.rules import BEST
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    identities = inputs["customer_identities"]
+    identities, items = inputs["customer_identities"], inputs["items"]
     customers = canonical_customers(inputs["customers"], identities)
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
-    gathered = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
+    before = run.base("recommendations")
+    facts = _facts(customers, events, inputs, settings, run)
     segments, context = inputs["customer_segments"], inputs["customer_context"]
     known = replace(
-        gathered,
+        gather(customers, events, items, run.as_of, settings, run.stage),
         groups=find_groups(settings.popularity.groups, customers, segments, context),
         interests=inputs["customer_interests"],
         topics=inputs["interest_topics"],
     )
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
-    found = find_candidates(known, rules, settings, run.stage, run.note)
+    wanted = settings.recommend
+    # what lists are chosen from may be more than what they hold
+    wide = settings.model_copy(update={"recommend": wanted.model_copy(update={"top_n": wanted.depth})})
+    found = find_candidates(known, rules, wide, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
+    pooled = recommend(candidates, known.everyone, wide.recommend, run.note)
     return {
-        "candidates": candidates,
-        "recommendations": recommend(candidates, known.everyone, settings.recommend, run.note),
+        "candidates": candidates.where(F.col("rank") <= wanted.top_n),
+        "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
     }
+
+
+def _facts(customers: DataFrame, events: DataFrame, inputs: Inputs, settings: Settings, run: Run) -> Facts:
+    """What business rules may speak of, once it is known that Spark understands them."""
+    bought = events.where(F.col("event_type").isin(settings.recommend.bought_types))
+    facts = Facts(
+        inputs["items"],
+        with_segments(customers, inputs["customer_segments"]),
+        past_offers(bought, run.base("recommendations"), run.as_of),
+    )
+    require_sql(facts, settings.recommend.business_rules)
+    return facts
 
 
 JOB = Job(
@@ -56,6 +78,7 @@ JOB = Job(
         "interest_topics",
         "customer_interests",
     ),
+    reads_base=("recommendations",),
     writes=("candidates", "recommendations", "similar_items", "similar_customers"),
     settings=(
         "recommend",

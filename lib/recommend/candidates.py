@@ -16,11 +16,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.recommend.als import fit_als
+from lib.recommend.business_rules import exclude_items
 from lib.recommend.collaborative import Offers, offer_by_histories
+from lib.recommend.content import WordVectors
 from lib.recommend.content_candidates import offer_by_content
-from lib.recommend.eligibility import eligible_items
+from lib.recommend.eligibility import eligible_items, new_items
 from lib.recommend.group_popularity import IN_GROUP, offer_in_groups
-from lib.recommend.histories import Histories, index_items, make_histories
+from lib.recommend.histories import Histories, ItemIndex, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
 from lib.recommend.interest_candidates import INTERESTS, offer_by_interests
 from lib.recommend.popularity import count_popularity, popularity_scores
@@ -42,7 +44,7 @@ class Known:
     interactions: customer_id, item_id, strength. everyone: customer_id, history (items with a taste shown).
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
     goods: rows of items. events: those of goods; liked: those of them that show a taste. groups: as find_groups gives them, or None.
-    interests, topics: rows of customer_interests and interest_topics, or None.
+    interests, topics: rows of customer_interests and interest_topics, or None. new: item_id of items with places kept for them, or None.
     """
 
     interactions: DataFrame
@@ -57,6 +59,7 @@ class Known:
     groups: DataFrame | None = None
     interests: DataFrame | None = None
     topics: DataFrame | None = None
+    new: DataFrame | None = None
 
     @property
     def warm(self) -> DataFrame:
@@ -77,12 +80,13 @@ def gather(
         interactions=interactions,
         everyone=stage(_everyone(customers, interactions), "everyone"),
         seen=stage(bought_items(events, wanted.bought_types), "seen") if wanted.exclude_bought else None,
-        eligible=eligible_items(items, settings.items.is_goods, as_of),
+        eligible=exclude_items(eligible_items(items, settings.items.is_goods, as_of), items, wanted.business_rules),
         popularity=stage(count_popularity(liked, as_of, wanted.popular_days), "popularity"),
         goods=goods,
         events=events.join(goods, on="item_id", how="left_semi"),
         liked=liked.join(goods, on="item_id", how="left_semi"),
         as_of=as_of,
+        new=new_items(goods, events, as_of, wanted.new_item_days) if wanted.new_item_places else None,
     )
 
 
@@ -95,18 +99,21 @@ def _everyone(customers: DataFrame, interactions: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Candidates:
-    """rows: rows of candidates. similar_items, similar_customers: rows of those tables."""
+    """rows: rows of candidates. similar_items, similar_customers: rows of those tables. words: of the items by place, for diversity."""
 
     rows: DataFrame
     similar_items: DataFrame
     similar_customers: DataFrame
+    words: tuple[WordVectors, ItemIndex] | None = None
 
 
 def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: Stage, note: Note) -> Candidates:
     """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
-    offers, alike = Offers(), []
+    offers, alike, words = Offers(), [], None
+    if known.eligible.isEmpty():
+        note("no item may be offered: each is no goods, out of stock, not available or excluded by a rule")
     if not known.warm.isEmpty():
         if "als" in wanted:
             found.append(_by_als(known, settings, stage))
@@ -116,13 +123,15 @@ def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: S
         found += _by_groups_and_rhythms(known, histories, settings)
         offers = offer_by_histories(histories, settings, stage, note)
         found += [_by_history(rows, model) for model, rows in offers.rows.items()]
-        content = offer_by_content(histories, known.goods, known.liked, settings, note)
+        content = offer_by_content(histories, known.goods, known.liked, known.new, settings, note)
+        words = (content.words, histories.items) if content.words else None
         found += content.rows
         alike = [rows for rows in (offers.similar_items, content.similar_items) if rows is not None]
     return Candidates(
         reduce(DataFrame.unionByName, found, _none(spark, "candidates")),
         reduce(DataFrame.unionByName, alike, _none(spark, "similar_items")),
         offers.similar_customers or _none(spark, "similar_customers"),
+        words,
     )
 
 

@@ -50,13 +50,13 @@ class ItemVectors:
         """What each history item adds to the score of the item of the same row."""
         owners = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
         norms = row_norms(histories @ self.matrix)
-        alike = self._alike(histories.indices, items[owners])
+        alike = self.products(histories.indices, items[owners])
         return with_data(
             histories, np.divide(histories.data * alike, norms[owners], out=alike, where=norms[owners] > 0)
         )
 
-    def _alike(self, left: Ints, right: Ints) -> Floats:
-        """v·v' of each pair of items."""
+    def products(self, left: Ints, right: Ints) -> Floats:
+        """The cosine of each pair of items."""
         found = np.zeros(len(left))
         for start in range(0, len(left), PAIRS):
             part = slice(start, start + PAIRS)

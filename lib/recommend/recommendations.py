@@ -18,15 +18,19 @@ Note = Callable[[str], None]
 
 POPULAR = "popular"
 
+NEW_ITEMS = "new_items"
+"""The model whose offers may take the places kept for new items."""
+
 
 def recommend(candidates: DataFrame, everyone: DataFrame, wanted: Recommend, note: Note) -> DataFrame:
-    """Rows of recommendations for every customer of `everyone` (customer_id, history)."""
+    """Rows of recommendations, `new` and `history`, for every customer of `everyone` (customer_id, history)."""
     cold, warm = everyone.where("history = 0"), everyone.where("history > 0")
     note(f"{cold.count():,} customers without history get what is popular")
     popular = _for_newcomers(candidates.join(cold, on="customer_id", how="left_semi"), wanted)
     fused = fuse(candidates.join(warm, on="customer_id", how="left_semi"), wanted)
-    columns = ("customer_id", "rank", "item_id", "score", "model", "reason", "reasons")
-    return fused.select(*columns).unionByName(popular.select(*columns))
+    columns = ("customer_id", "rank", "item_id", "score", "model", "reason", "reasons", "new")
+    listed = fused.select(*columns).unionByName(popular.withColumn("new", F.lit(False)).select(*columns))
+    return listed.join(everyone, on="customer_id", how="inner")
 
 
 def _for_newcomers(candidates: DataFrame, wanted: Recommend) -> DataFrame:
@@ -45,7 +49,10 @@ def _for_newcomers(candidates: DataFrame, wanted: Recommend) -> DataFrame:
 
 
 def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
-    """The best `top_n` items of each customer. The model that adds most to an item's score gives the reason; `reasons` are all models'."""
+    """The best `top_n` items of each customer, and of those that are new as many as have places, however low they come.
+
+    The model that adds most to an item's score gives the reason; `reasons` are all models'.
+    """
     adds = _weight(wanted) / (F.lit(wanted.fusion_constant) + F.col("rank"))
     told = candidates.withColumn("adds", adds).where(F.col("adds") > 0)
     part = F.struct((-F.col("adds")).alias("order"), "model", "adds", "reason", "reasons")
@@ -55,10 +62,14 @@ def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
         # in the order of the parts: sums of floats depend on it
         F.aggregate("parts.adds", F.lit(0.0), lambda total, more: total + more).alias("score"),
         F.col("parts")[0]["reason"].alias("reason"), F.flatten("parts.reasons").alias("reasons"),
+        F.array_contains("parts.model", NEW_ITEMS).alias("new"),
     )  # fmt: skip
     best = Window.partitionBy("customer_id").orderBy(F.desc("score"), "item_id")
-    ranked = scored.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= wanted.top_n)
-    return ranked.withColumn("model", F.lit("hybrid"))
+    rank = F.row_number().over(best)
+    nth_new = F.count_if("new").over(best.rowsBetween(Window.unboundedPreceding, Window.currentRow))
+    ranked = scored.withColumns({"rank": rank, "nth_new": nth_new})
+    kept = (F.col("rank") <= wanted.top_n) | (F.col("new") & (F.col("nth_new") <= wanted.new_item_places))
+    return ranked.where(kept).withColumn("model", F.lit("hybrid"))
 
 
 def _weight(wanted: Recommend) -> Column:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lib.settings.section import Count, Section
+from lib.settings.business_rules import BusinessRule
+from lib.settings.section import Count, Section, Share
 
 _GROUPING = re.compile(r"country|region|city|gender|(segment|context):.+")
 
@@ -18,6 +19,12 @@ def _groupings(names: list[str]) -> list[str]:
             f"{', '.join(wrong)} groups no customers; write country, region, city, gender, segment:SEGMENTATION or context:DIMENSION"
         )
     return names
+
+
+def _rule_name(name: str) -> str:
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError("a rule's name takes letters, digits and _")
+    return name
 
 
 class Recommend(Section):
@@ -62,6 +69,22 @@ class Recommend(Section):
     """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
     fusion_weights: dict[str, Annotated[float, Field(ge=0)]]
     """Weight of each model in the fusion; a model that is not listed has none."""
+    pool: Count
+    """Items per customer that business rules, diversity and kept places choose from; where there are none of these, top_n is enough."""
+    diversity: Share
+    """Of a place in a list: how much it counts that the item is unlike those before it; 0: only the score counts."""
+    new_item_places: Annotated[int, Field(ge=0)]
+    """Places of a list that are kept for new items whose words fit the customer."""
+    new_item_days: Count
+    """New is what is first available, or first met in an event, within this many days before the as-of date, or never met."""
+    business_rules: dict[Annotated[str, AfterValidator(_rule_name)], BusinessRule]
+    """Rules over lists, by name."""
+
+    @property
+    def depth(self) -> int:
+        """Items per customer and model that are found before lists are cut to top_n."""
+        chosen_from = self.business_rules or self.diversity or self.new_item_places
+        return max(self.pool, self.top_n) if chosen_from else self.top_n
 
 
 class Als(Section):

@@ -58,7 +58,7 @@ def test_an_item_that_nobody_bought_is_offered_by_its_words_and_says_which(shop,
     wanted = settings.model_copy(
         update={"recommend": settings.recommend.model_copy(update={"models": ["content"], "top_n": 3})}
     )
-    offers = offer_by_content(histories, items, build("events"), wanted, notes.append)
+    offers = offer_by_content(histories, items, build("events"), None, wanted, notes.append)
     found = {(row["customer_id"], row["rank"]): row for row in offers.rows[0].collect()}
     assert {key[0] for key in found} == {"a", "o'neil"}  # silent is like nothing
     mine = [found["a", rank]["item_id"] for rank in (1, 2, 3)]
