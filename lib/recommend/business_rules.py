@@ -118,7 +118,7 @@ def judge(rows: DataFrame, facts: Facts, rules: Rules) -> DataFrame:
     factor = reduce(mul, factors, F.lit(1.0))
     columns = [name for name in rows.columns if name not in ("score", "reasons")]
     return (
-        _with_facts(rows, facts)
+        (_with_facts(rows, facts) if rules else rows)
         .where(~excluded)
         .select(
             *columns, (F.col("score") * factor).alias("score"),
