@@ -37,12 +37,11 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     )
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
     wanted = settings.recommend
-    # what lists are chosen from may be more than what they hold
-    wide = settings.model_copy(update={"recommend": wanted.model_copy(update={"top_n": wanted.depth})})
-    found = find_candidates(known, rules, wide, run.stage, run.note)
+    found = find_candidates(known, rules, settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
-    pooled = recommend(candidates, known.everyone, wide.recommend, run.note)
+    # the lists may be chosen from more than they hold
+    pooled = recommend(candidates, known.everyone, wanted, run.note)
     return {
         "candidates": candidates.where(F.col("rank") <= wanted.top_n),
         "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),

@@ -108,7 +108,7 @@ class Candidates:
 
 
 def find_candidates(known: Known, rules: DataFrame, settings: Settings, stage: Stage, note: Note) -> Candidates:
-    """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
+    """The best `recommend.depth` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
     offers, alike, words = Offers(), [], None
@@ -144,10 +144,10 @@ def _by_groups_and_rhythms(known: Known, histories: Histories, settings: Setting
     if INTERESTS in wanted.models and known.interests is not None and known.topics is not None:
         held = known.interactions.select("customer_id", "item_id")
         had_or_seen = held if known.seen is None else held.unionByName(known.seen)
-        found.append(offer_by_interests(known.interests, known.topics, known.eligible, had_or_seen, wanted.top_n))
+        found.append(offer_by_interests(known.interests, known.topics, known.eligible, had_or_seen, wanted.depth))
     if REPEAT in wanted.models:
         types = wanted.bought_types
-        found.append(offer_again(known.events, types, known.eligible, known.as_of, settings.repeat, wanted.top_n))
+        found.append(offer_again(known.events, types, known.eligible, known.as_of, settings.repeat, wanted.depth))
     return found
 
 
@@ -180,7 +180,7 @@ def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
     factors = fit_als(known.interactions, settings.als, settings.fit.partitions, settings.fit.seed, stage)
     offered = factors.items.join(known.eligible, on="item_id", how="left_semi")
     matrix = collect_item_factors(offered, settings.als.rank, settings.recommend.max_item_factors_mb)
-    scored = top_items(factors.customers, known.seen, matrix, settings.recommend.top_n)
+    scored = top_items(factors.customers, known.seen, matrix, settings.recommend.depth)
     rows = scored.join(known.warm, on="customer_id", how="inner")
     text = F.concat(
         F.lit("fits the taste shown by "), "history", F.when(F.col("history") == 1, " item").otherwise(F.lit(" items")),
@@ -191,7 +191,7 @@ def _by_als(known: Known, settings: Settings, stage: Stage) -> DataFrame:
 
 def _by_rules(known: Known, rules: DataFrame, settings: Settings) -> DataFrame:
     history = known.interactions.select("customer_id", "item_id")
-    offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.top_n)
+    offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.depth)
     rule = F.col("rule")
     return explained(offered, "rules", "rule", rule, F.array(reason("rule", rule, F.col("score"), rule=rule)))
 
@@ -202,7 +202,7 @@ def _by_popularity(known: Known, settings: Settings) -> DataFrame:
     vectors = scores.select("item_id", F.array("score").alias("vector"))
     matrix = collect_item_factors(vectors, 1, settings.recommend.max_item_factors_mb, np.float64)
     ones = known.everyone.select("customer_id", F.array(F.lit(1.0)).alias("vector"))
-    scored = top_items(ones, known.seen, matrix, settings.recommend.top_n)
+    scored = top_items(ones, known.seen, matrix, settings.recommend.depth)
     counted = scored.join(F.broadcast(known.popularity), on="item_id", how="inner")  # item-sized
     days = settings.recommend.popular_days
     text = F.concat(

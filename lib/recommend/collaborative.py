@@ -34,7 +34,7 @@ class Offers:
 
 
 def offer_by_histories(histories: Histories, settings: Settings, stage: Stage, note: Note) -> Offers:
-    """The best `recommend.top_n` items of each customer with a history by each wanted model."""
+    """The best `recommend.depth` items of each customer with a history by each wanted model."""
     wanted, offers = settings.recommend.models, Offers()
     if "item_cf" in wanted:
         _by_items(histories, settings, stage, offers)
@@ -50,8 +50,8 @@ def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Of
     # published, and the model itself
     similar = stage(find_similar_items(histories, settings.item_cf, settings.fit.partitions), "similar_items")
     model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
-    top_n = settings.recommend.top_n
-    offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), top_n, model)
+    depth = settings.recommend.depth
+    offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), depth, model)
     offers.similar_items = name_neighbours(similar, items.ids, settings.item_cf.similarity)
 
 
@@ -76,7 +76,7 @@ def _by_customers(histories: Histories, settings: Settings, stage: Stage, note: 
     )
     rows = near.join(histories.rows.select("customer_id", "seen"), on="customer_id", how="inner")
     model = CustomerNeighbours(reference.matrix)
-    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, len(reference.ids), settings.recommend.top_n)
+    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, len(reference.ids), settings.recommend.depth)
     offers.similar_customers = similar.select(
         F.lit(settings.user_cf.similarity).alias("method"), "customer_id", "rank", "similar_customer_id", "similarity"
     )
@@ -88,4 +88,4 @@ def _by_ease(histories: Histories, settings: Settings, note: Note, offers: Offer
         note(f"ease is left out: {len(items):,} items are known, and ease.max_items is {settings.ease.max_items:,}")
         return
     model = fit_ease(histories, settings.ease.regularisation, settings.fit.partitions)
-    offers.rows["ease"] = top_by_history(histories.rows, items, model, len(items), settings.recommend.top_n, model)
+    offers.rows["ease"] = top_by_history(histories.rows, items, model, len(items), settings.recommend.depth, model)

@@ -37,7 +37,7 @@ class ContentOffers:
 def offer_by_content(
     histories: Histories, items: DataFrame, liked: DataFrame, new: DataFrame | None, settings: Settings, note: Note
 ) -> ContentOffers:
-    """The best `recommend.top_n` items of each customer with a history by each wanted model; none that the history holds.
+    """The best `recommend.depth` items of each customer with a history by each wanted model; none that the history holds.
 
     `items` are rows of that table, `liked` the events that show a taste, `new` the ids of items that have places kept.
     """
@@ -84,5 +84,5 @@ def _by_words(
 def _offer(histories: Histories, vectors: ItemVectors, settings: Settings, model: str, text: Column) -> DataFrame:
     """An item of the history is most like itself, so that it is left out even where it was not bought."""
     rows = histories.rows.withColumn("seen", F.array_union("seen", "places"))
-    items, top_n = histories.items, settings.recommend.top_n
-    return explained_by_history(top_by_history(rows, items, vectors, len(items), top_n, vectors), model, text)
+    items, depth = histories.items, settings.recommend.depth
+    return explained_by_history(top_by_history(rows, items, vectors, len(items), depth, vectors), model, text)

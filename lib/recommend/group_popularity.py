@@ -73,7 +73,7 @@ def offer_in_groups(
     liked: DataFrame, groups: DataFrame, everyone: DataFrame, seen: DataFrame | None, items: ItemIndex, as_of: date,
     settings: Settings,
 ) -> DataFrame:  # fmt: skip
-    """Rows of candidates: the `recommend.top_n` most popular items in the group of each customer who is in one with enough buyers."""
+    """Rows of candidates: the `recommend.depth` most popular items in the group of each customer who is in one with enough buyers."""
     counted, members = _count_by_group(liked, groups, as_of, settings)
     cells = popularity_scores(counted, "nth", "value").join(
         place_items(liked.sparkSession, items.ids), on="item_id", how="inner"
@@ -90,7 +90,7 @@ def offer_in_groups(
         asked.select("customer_id", F.array("mine.group").alias("places"), F.array(F.lit(1.0)).alias("strengths")),
         seen, place_items(liked.sparkSession, items.ids),
     )  # fmt: skip
-    best = top_by_history(rows, items, GroupScores(matrix), len(labels), settings.recommend.top_n)
+    best = top_by_history(rows, items, GroupScores(matrix), len(labels), settings.recommend.depth)
     told = best.join(mine, on="customer_id", how="inner").select("*", "mine.nth", "mine.value")
     told = told.join(counted, on=["nth", "value", "item_id"], how="inner")
     return explained(told, IN_GROUP, "popularity", _sentence(settings.recommend.popular_days))

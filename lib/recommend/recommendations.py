@@ -1,4 +1,4 @@
-"""Every customer's list, out of what the models offer: fused where there is history, what is popular where there is none.
+"""What each list is chosen from, out of what the models offer: fused where there is history, what is popular where there is none.
 
 Reciprocal-rank fusion (Cormack, Clarke and Buettcher 2009): score = Σ over models of weight / (constant + rank). Only ranks count, so the
 models' scores need no common scale. Cost: one aggregation of the candidates by customer and item.
@@ -42,14 +42,14 @@ def _for_newcomers(candidates: DataFrame, wanted: Recommend) -> DataFrame:
     best = Window.partitionBy("customer_id").orderBy(everybody, "rank")
     in_group = F.max(~everybody).over(Window.partitionBy("customer_id"))
     place = F.row_number().over(best)
-    ranked = once.withColumns({"grouped": in_group, "place": place}).where(F.col("place") <= wanted.top_n)
+    ranked = once.withColumns({"grouped": in_group, "place": place}).where(F.col("place") <= wanted.depth)
     by_place = 1 / (F.lit(wanted.fusion_constant) + F.col("place"))
     score = F.when(F.col("grouped"), by_place).otherwise(F.col("score"))
     return ranked.withColumns({"rank": F.col("place"), "score": score})
 
 
 def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
-    """The best `top_n` items of each customer, and of those that are new as many as have places, however low they come.
+    """The best `depth` items of each customer, and of those that are new as many as have places, however low they come.
 
     The model that adds most to an item's score gives the reason; `reasons` are all models'.
     """
@@ -68,7 +68,7 @@ def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
     rank = F.row_number().over(best)
     nth_new = F.count_if("new").over(best.rowsBetween(Window.unboundedPreceding, Window.currentRow))
     ranked = scored.withColumns({"rank": rank, "nth_new": nth_new})
-    kept = (F.col("rank") <= wanted.top_n) | (F.col("new") & (F.col("nth_new") <= wanted.new_item_places))
+    kept = (F.col("rank") <= wanted.depth) | (F.col("new") & (F.col("nth_new") <= wanted.new_item_places))
     return ranked.where(kept).withColumn("model", F.lit("hybrid"))
 
 

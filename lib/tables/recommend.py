@@ -19,7 +19,7 @@ CANDIDATES = Table(
             "model",
             "string",
             "als, item_cf, user_cf, ease, content (words), content_w2v, item2vec, interests (topics), rules (bought before the arrow, "
-            "not yet after it), popular_in_group, popular or repeat (due again).",
+            "not yet after it), popular_in_group, popular, repeat (due again) or new_items (content, of new items alone).",
             required=True,
         ),
         Column("customer_id", "string", "The customer.", required=True),
@@ -45,7 +45,7 @@ RECOMMENDATIONS = Table(
         Column(
             "score",
             "double",
-            "Reciprocal-rank fusion of the models times the factors of rules, or the popularity; higher is better.",
+            "Fusion of the models' ranks times the factors of rules, or the popularity; rules, diversity and kept places may put a lower one first.",
             required=True,
         ),
         Column("model", "string", "hybrid; popular_in_group or popular for customers without history.", required=True),

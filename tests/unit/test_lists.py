@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -248,3 +249,31 @@ def test_an_empty_catalogue_after_the_rules_makes_empty_lists_and_says_so(build,
 def test_half_a_rule_is_refused(rule, complaint):
     with pytest.raises(ValueError, match=complaint):
         BusinessRule(**rule)
+
+
+def test_lists_are_diverse_and_keep_a_place_for_what_is_new(build, settings, stage):
+    texts = {
+        "a1": "red lamp",
+        "a2": "red lamp",
+        "a3": "red lamp",
+        "b1": "red mug",
+        "c1": "tall mug",
+        "new": "tall red lamp",
+        "own": "red lamp",
+    }
+    items = build("items", *({"item_id": i, "title": t} for i, t in texts.items()))
+    long_ago = datetime(2023, 1, 1, tzinfo=UTC)
+    bought = [("me", "own"), *((f"c{n}", i) for i in ("a1", "a2", "a3", "b1", "c1") for n in range(3))]
+    rows = ({"customer_id": c, "item_id": i, "event_time": long_ago} for c, i in bought)
+    keys = {"models": ["content", "popular"], "top_n": 3, "new_item_places": 1, "diversity": 0.6}
+    told = settings.model_copy(update={"recommend": settings.recommend.model_copy(update=keys)})
+    customers = build("customers", {"customer_id": "me"})
+    known = gather(customers, all_kept(build("events", *rows)), items, AS_OF, told, stage)
+    assert [row["item_id"] for row in known.new.collect()] == ["new"]
+    found = find_candidates(known, build("association_rules"), told, stage, pytest.fail)
+    pooled = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, lambda _: None)
+    facts = Facts(items, customers, past_offers(build("events"), None, AS_OF))
+    lists = make_lists(pooled, facts, found.words, told.recommend, stage, pytest.fail)
+    mine = sorted((row["rank"], row["item_id"]) for row in lists.where("customer_id = 'me'").collect())
+    # by score alone a1, a2 and a3 would be the list
+    assert mine == [(1, "a1"), (2, "b1"), (3, "new")]
