@@ -45,7 +45,7 @@ RECOMMENDATIONS = Table(
         Column(
             "score",
             "double",
-            "Fusion of the models' ranks times the factors of rules, or the popularity; rules, diversity and kept places may put a lower one first.",
+            "Fused ranks times the factors of rules, or popularity; rules, diversity and kept places may put a lower one first.",
             required=True,
         ),
         Column("model", "string", "hybrid; popular_in_group or popular for customers without history.", required=True),
