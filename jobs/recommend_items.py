@@ -1,13 +1,22 @@
 """Offer every customer the items they are most likely to want.
 
-In: events, items, customers, customer_identities, matched_returns, association_rules. Out: candidates, recommendations,
-similar_items, similar_customers, customer_vectors, item_vectors, model_trials.
+In: events, items, customers, customer_identities, matched_returns, association_rules, customer_segments, customer_context,
+interest_topics, customer_interests. Out: candidates, recommendations, similar_items, similar_customers, customer_vectors,
+item_vectors, model_trials.
 """
+
+from dataclasses import replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.factorisation import LastFactors
+from lib.recommend.group_popularity import find_groups
+from lib.recommend.lists import count_offers, make_lists
 from lib.recommend.recommendations import recommend
 from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Run
@@ -16,18 +25,28 @@ from lib.tables.rules import BEST
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
-    identities = inputs["customer_identities"]
+    identities, items = inputs["customer_identities"], inputs["items"]
     customers = canonical_customers(inputs["customers"], identities)
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
-    known = gather(customers, events, inputs["items"], run.as_of, settings, run.stage)
+    before = run.base("recommendations")
+    facts = _facts(customers, events, inputs, settings, run)
+    segments, context = inputs["customer_segments"], inputs["customer_context"]
+    known = replace(
+        gather(customers, events, items, run.as_of, settings, run.stage),
+        groups=find_groups(settings.popularity.groups, customers, segments, context),
+        interests=inputs["customer_interests"],
+        topics=inputs["interest_topics"],
+    )
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
-    last = LastFactors(run.base("item_vectors"), run.base("model_trials"))
+    wanted, last = settings.recommend, LastFactors(run.base("item_vectors"), run.base("model_trials"))
     found = find_candidates(known, rules, last, settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
+    # the lists may be chosen from more than they hold
+    pooled = recommend(candidates, known.everyone, wanted, run.note)
     return {
-        "candidates": candidates,
-        "recommendations": recommend(candidates, known.everyone, settings.recommend, run.note),
+        "candidates": candidates.where(F.col("rank") <= wanted.top_n),
+        "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
         "customer_vectors": found.customer_vectors,
@@ -36,11 +55,34 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     }
 
 
+def _facts(customers: DataFrame, events: DataFrame, inputs: Inputs, settings: Settings, run: Run) -> Facts:
+    """What business rules may speak of, once it is known that Spark understands them."""
+    bought = events.where(F.col("event_type").isin(settings.recommend.bought_types))
+    facts = Facts(
+        inputs["items"],
+        with_segments(customers, inputs["customer_segments"]),
+        past_offers(bought, run.base("recommendations"), run.as_of),
+    )
+    require_sql(facts, settings.recommend.business_rules)
+    return facts
+
+
 JOB = Job(
     name="recommend_items",
     doc=__doc__,
-    reads=("events", "items", "customers", "customer_identities", "matched_returns", "association_rules"),
-    reads_base=("item_vectors", "model_trials"),
+    reads=(
+        "events",
+        "items",
+        "customers",
+        "customer_identities",
+        "matched_returns",
+        "association_rules",
+        "customer_segments",
+        "customer_context",
+        "interest_topics",
+        "customer_interests",
+    ),
+    reads_base=("recommendations", "item_vectors", "model_trials"),
     writes=(
         "candidates",
         "recommendations",
@@ -50,6 +92,18 @@ JOB = Job(
         "item_vectors",
         "model_trials",
     ),
-    settings=("recommend", "als", "item_cf", "user_cf", "ease", "items"),
+    settings=(
+        "recommend",
+        "als",
+        "item_cf",
+        "user_cf",
+        "ease",
+        "content",
+        "content_w2v",
+        "item2vec",
+        "popularity",
+        "repeat",
+        "items",
+    ),
     transform=transform,
 )

@@ -12,15 +12,22 @@ from datetime import date
 from functools import reduce
 
 import numpy as np
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lib.recommend.business_rules import exclude_items
 from lib.recommend.collaborative import Offers, offer_by_histories
-from lib.recommend.eligibility import eligible_items
+from lib.recommend.content import WordVectors
+from lib.recommend.content_candidates import offer_by_content
+from lib.recommend.eligibility import eligible_items, new_items
 from lib.recommend.factorisation import FactorOffers, LastFactors, offer_by_factors
-from lib.recommend.histories import Histories, index_items, make_histories
+from lib.recommend.group_popularity import IN_GROUP, offer_in_groups
+from lib.recommend.histories import Histories, ItemIndex, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
+from lib.recommend.interest_candidates import INTERESTS, offer_by_interests
 from lib.recommend.popularity import count_popularity, popularity_scores
+from lib.recommend.reasons import explained, explained_by_history, history_labels, reason
+from lib.recommend.repeat import REPEAT, offer_again
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
 from lib.recommend.trials import Split, hold_out
@@ -30,8 +37,6 @@ from lib.tables import contract
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
 
-_REASONS = contract("candidates").column("reasons").type
-
 
 @dataclass(frozen=True)
 class Known:
@@ -39,6 +44,8 @@ class Known:
 
     interactions: customer_id, item_id, strength. everyone: customer_id, history (items with a taste shown).
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
+    goods: rows of items. events: those of goods; liked: those of them that show a taste. groups: as find_groups gives them, or None.
+    interests, topics: rows of customer_interests and interest_topics, or None. new: item_id of items with places kept for them, or None.
     split: what settings are tried on, or None.
     """
 
@@ -48,7 +55,14 @@ class Known:
     seen: DataFrame | None
     eligible: DataFrame
     popularity: DataFrame
+    goods: DataFrame
+    events: DataFrame
+    liked: DataFrame
     split: Split | None
+    groups: DataFrame | None = None
+    interests: DataFrame | None = None
+    topics: DataFrame | None = None
+    new: DataFrame | None = None
 
     @property
     def warm(self) -> DataFrame:
@@ -61,18 +75,22 @@ def gather(
 ) -> Known:
     """Interactions, customers, items and popularity. `events` have `kept`: the share of their units that was not returned."""
     wanted = settings.recommend
-    goods = items.where(settings.items.is_goods).select("item_id")
+    goods = items.where(settings.items.is_goods)
     # every model goes over them
-    interactions = stage(weigh_interactions(events, goods, wanted, as_of), "interactions")
+    interactions = stage(weigh_interactions(events, goods.select("item_id"), wanted, as_of), "interactions")
     liked = events.where(taste_weight(wanted) > 0)
     return Known(
         as_of=as_of,
         interactions=interactions,
         everyone=stage(_everyone(customers, interactions), "everyone"),
         seen=stage(bought_items(events, wanted.bought_types), "seen") if wanted.exclude_bought else None,
-        eligible=eligible_items(items, settings.items.is_goods, as_of),
+        eligible=exclude_items(eligible_items(items, settings.items.is_goods, as_of), items, wanted.business_rules),
         popularity=stage(count_popularity(liked, as_of, wanted.popular_days), "popularity"),
+        goods=goods,
+        events=events.join(goods, on="item_id", how="left_semi"),
+        liked=liked.join(goods, on="item_id", how="left_semi"),
         split=hold_out(events, goods, settings, as_of) if settings.als.trials else None,
+        new=new_items(goods, events, as_of, wanted.new_item_days) if wanted.new_item_places else None,
     )
 
 
@@ -85,7 +103,7 @@ def _everyone(customers: DataFrame, interactions: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Candidates:
-    """rows: rows of candidates. The others: rows of the tables of these names."""
+    """rows: rows of candidates. words: of the items by place, for diversity. The others: rows of the tables of these names."""
 
     rows: DataFrame
     similar_items: DataFrame
@@ -93,16 +111,19 @@ class Candidates:
     customer_vectors: DataFrame
     item_vectors: DataFrame
     model_trials: DataFrame
+    words: tuple[WordVectors, ItemIndex] | None = None
 
 
 def find_candidates(
     known: Known, rules: DataFrame, last: LastFactors, settings: Settings, stage: Stage, note: Note
 ) -> Candidates:
-    """The best `recommend.top_n` items of every wanted model for every customer it can say something about."""
+    """The best `recommend.depth` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
-    offers = Offers()
+    offers, alike, words = Offers(), [], None
     factors: FactorOffers | None = None
+    if known.eligible.isEmpty():
+        note("no item may be offered: each is no goods, out of stock, not available or excluded by a rule")
     if not known.warm.isEmpty():
         if "rules" in wanted:
             found.append(_by_rules(known, rules, settings))
@@ -110,16 +131,38 @@ def find_candidates(
         if "als" in wanted:
             factors = offer_by_factors(histories, known.split, last, settings, known.as_of, stage, note)
             found.append(_by_history(factors.rows, "als"))
+        found += _by_groups_and_rhythms(known, histories, settings)
         offers = offer_by_histories(histories, settings, stage, note)
         found += [_by_history(rows, model) for model, rows in offers.rows.items()]
+        content = offer_by_content(histories, known.goods, known.liked, known.new, settings, note)
+        words = (content.words, histories.items) if content.words else None
+        found += content.rows
+        alike = [rows for rows in (offers.similar_items, content.similar_items) if rows is not None]
     return Candidates(
         reduce(DataFrame.unionByName, found, _none(spark, "candidates")),
-        offers.similar_items or _none(spark, "similar_items"),
+        reduce(DataFrame.unionByName, alike, _none(spark, "similar_items")),
         offers.similar_customers or _none(spark, "similar_customers"),
         factors.customer_vectors if factors else _none(spark, "customer_vectors"),
         factors.item_vectors if factors else _none(spark, "item_vectors"),
         (factors and factors.model_trials) or _none(spark, "model_trials"),
+        words,
     )
+
+
+def _by_groups_and_rhythms(known: Known, histories: Histories, settings: Settings) -> list[DataFrame]:
+    """What is popular among a customer's like, what their interests are in, and what they usually buy again."""
+    wanted, found = settings.recommend, []
+    if IN_GROUP in wanted.models and known.groups is not None:
+        had = (known.everyone, known.seen)
+        found.append(offer_in_groups(known.liked, known.groups, *had, histories.items, known.as_of, settings))
+    if INTERESTS in wanted.models and known.interests is not None and known.topics is not None:
+        held = known.interactions.select("customer_id", "item_id")
+        had_or_seen = held if known.seen is None else held.unionByName(known.seen)
+        found.append(offer_by_interests(known.interests, known.topics, known.eligible, had_or_seen, wanted.depth))
+    if REPEAT in wanted.models:
+        types = wanted.bought_types
+        found.append(offer_again(known.events, types, known.eligible, known.as_of, settings.repeat, wanted.depth))
+    return found
 
 
 def _none(spark: SparkSession, table: str) -> DataFrame:
@@ -144,19 +187,15 @@ _TEXTS = {
 def _by_history(rows: DataFrame, model: str) -> DataFrame:
     """Candidates whose reasons are items of the history; user_cf names none, for its neighbours are persons."""
     if model == "user_cf":
-        return _explained(rows, model, "neighbours", F.lit(_TEXTS[model]))
-    labels = F.array_join(F.transform("because", lambda part: part["label"]), ", ")
-    text = F.concat(F.lit(_TEXTS[model]), labels)
-    parts = F.transform("because", lambda part: _reason("history", text, part["weight"], item=part["item_id"]))
-    whole = F.array(_reason("history", text, F.col("score")))
-    return _explained(rows, model, "history", text, F.when(F.size("because") > 0, parts).otherwise(whole))
+        return explained(rows, model, "neighbours", F.lit(_TEXTS[model]))
+    return explained_by_history(rows, model, F.concat(F.lit(_TEXTS[model]), history_labels()))
 
 
 def _by_rules(known: Known, rules: DataFrame, settings: Settings) -> DataFrame:
     history = known.interactions.select("customer_id", "item_id")
-    offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.top_n)
+    offered = offer_by_rules(rules, history, known.eligible, known.seen, settings.recommend.depth)
     rule = F.col("rule")
-    return _explained(offered, "rules", "rule", rule, F.array(_reason("rule", rule, F.col("score"), rule=rule)))
+    return explained(offered, "rules", "rule", rule, F.array(reason("rule", rule, F.col("score"), rule=rule)))
 
 
 def _by_popularity(known: Known, settings: Settings) -> DataFrame:
@@ -165,27 +204,10 @@ def _by_popularity(known: Known, settings: Settings) -> DataFrame:
     vectors = scores.select("item_id", F.array("score").alias("vector"))
     matrix = collect_item_factors(vectors, 1, settings.recommend.max_item_factors_mb, np.float64)
     ones = known.everyone.select("customer_id", F.array(F.lit(1.0)).alias("vector"))
-    scored = top_items(ones, known.seen, matrix, settings.recommend.top_n)
+    scored = top_items(ones, known.seen, matrix, settings.recommend.depth)
     counted = scored.join(F.broadcast(known.popularity), on="item_id", how="inner")  # item-sized
     days = settings.recommend.popular_days
     text = F.concat(
         F.lit("popular: "), "recent_buyers", F.lit(f" buyers in the last {days} days, "), "buyers", F.lit(" in all")
     )
-    return _explained(counted, "popular", "popularity", text)
-
-
-def _explained(rows: DataFrame, model: str, kind: str, text: Column, reasons: Column | None = None) -> DataFrame:
-    """Rows of candidates; without `reasons` the score is all there is to say."""
-    told = F.array(_reason(kind, text, F.col("score"))) if reasons is None else reasons
-    return rows.select(
-        F.lit(model).alias("model"), "customer_id", "rank", "item_id", "score",
-        text.alias("reason"), told.cast(_REASONS).alias("reasons"),
-    )  # fmt: skip
-
-
-def _reason(kind: str, text: Column, weight: Column, item: Column | None = None, rule: Column | None = None) -> Column:
-    nothing = F.lit(None).cast("string")
-    return F.struct(
-        F.lit(kind).alias("kind"), (nothing if item is None else item).alias("item_id"),
-        (nothing if rule is None else rule).alias("rule"), weight.alias("weight"), text.alias("text"),
-    )  # fmt: skip
+    return explained(counted, "popular", "popularity", text)

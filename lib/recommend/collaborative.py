@@ -6,7 +6,7 @@ reference for customer neighbours, and for each model one blocked product of all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
@@ -34,7 +34,7 @@ class Offers:
 
 
 def offer_by_histories(histories: Histories, settings: Settings, stage: Stage, note: Note) -> Offers:
-    """The best `recommend.top_n` items of each customer with a history by each wanted model."""
+    """The best `recommend.depth` items of each customer with a history by each wanted model."""
     wanted, offers = settings.recommend.models, Offers()
     if "item_cf" in wanted:
         _by_items(histories, settings, stage, offers)
@@ -50,13 +50,18 @@ def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Of
     # published, and the model itself
     similar = stage(find_similar_items(histories, settings.item_cf, settings.fit.partitions), "similar_items")
     model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
-    top_n = settings.recommend.top_n
-    offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), top_n, model)
-    names = place_items(similar.sparkSession, items.ids)
+    depth = settings.recommend.depth
+    offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), depth, model)
+    offers.similar_items = name_neighbours(similar, items.ids, settings.item_cf.similarity)
+
+
+def name_neighbours(similar: DataFrame, ids: Sequence[str], method: str) -> DataFrame:
+    """Rows of similar_items out of place, rank, similar (a place), similarity."""
+    names = place_items(similar.sparkSession, ids)
     named = similar.join(names, on="place", how="inner")
     others = names.select(F.col("place").alias("similar"), F.col("item_id").alias("similar_item_id"))
-    offers.similar_items = named.join(F.broadcast(others), on="similar", how="inner").select(
-        F.lit(settings.item_cf.similarity).alias("method"), "item_id", "rank", "similar_item_id", "similarity"
+    return named.join(F.broadcast(others), on="similar", how="inner").select(
+        F.lit(method).alias("method"), "item_id", "rank", "similar_item_id", "similarity"
     )
 
 
@@ -66,7 +71,7 @@ def _by_customers(histories: Histories, settings: Settings, stage: Stage, note: 
     similar = stage(find_similar_customers(histories, reference, settings.user_cf), "similar_customers")
     rows, width = neighbour_rows(similar, histories, reference), len(reference.ids) + 1
     model = CustomerNeighbours(reference.matrix, settings.user_cf.prediction)
-    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, width, settings.recommend.top_n)
+    offers.rows["user_cf"] = top_by_history(rows, histories.items, model, width, settings.recommend.depth)
     offers.similar_customers = similar.select(
         F.lit(settings.user_cf.similarity).alias("method"), "customer_id", "rank", "similar_customer_id", "similarity"
     )
@@ -78,4 +83,4 @@ def _by_ease(histories: Histories, settings: Settings, note: Note, offers: Offer
         note(f"ease is left out: {len(items):,} items are known, and ease.max_items is {settings.ease.max_items:,}")
         return
     model = fit_ease(histories, settings.ease.regularisation, settings.fit.partitions)
-    offers.rows["ease"] = top_by_history(histories.rows, items, model, len(items), settings.recommend.top_n, model)
+    offers.rows["ease"] = top_by_history(histories.rows, items, model, len(items), settings.recommend.depth, model)

@@ -71,7 +71,7 @@ def offer_by_factors(
     stage: Stage,
     note: Note,
 ) -> FactorOffers:
-    """The best `recommend.top_n` items of each customer. `split`: what trials are judged on; None: nothing is tried."""
+    """The best `recommend.depth` items of each customer. `split`: what trials are judged on; None: nothing is tried."""
     standing = _read_standing(histories, last, settings, as_of)
     told = (settings, as_of, stage, note)
     learned = _follow(histories, standing, stage, note) if standing else _learn(histories, split, *told)
@@ -81,7 +81,7 @@ def offer_by_factors(
     rows, spark = histories.rows.join(customers, on="customer_id", how="inner"), customers.sparkSession
     vectors = spark.createDataFrame(learned.items.rows(histories.items), "item_id string, vector array<float>")
     return FactorOffers(
-        top_by_factors(rows, histories.items, _model(learned), settings.recommend.top_n),
+        top_by_factors(rows, histories.items, _model(learned), settings.recommend.depth),
         customers.withColumn("model", F.lit(MODEL)),
         vectors.withColumns(
             {

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 Weigh = Callable[[Matrix], Matrix]
 
 _SATURATION, _LENGTH = 100.0, 0.8
-SCHEMA = "place int, rank int, similar int, similarity double"
+SIMILAR = "place int, rank int, similar int, similarity double"
 
 
 def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> DataFrame:
@@ -43,14 +43,15 @@ def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> D
     def read(batch: pa.RecordBatch) -> Matrix:
         return weigh(as_matrix(batch, items)) @ sparse.diags_array(scale, format="csr")
 
-    finish = partial(_best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
+    finish = partial(best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
     rows = histories.rows.select("places", "strengths")  # they go to several blocks
-    return multiply_columns(rows, "places", items, blocks, read, finish, SCHEMA)
+    return multiply_columns(rows, "places", items, blocks, read, finish, SIMILAR)
 
 
-def _best_neighbours(
+def best_neighbours(
     columns: npt.NDArray[np.int64], products: Floats, counts: Floats | None, neighbours: int
 ) -> pa.RecordBatch:
+    """Rows of SIMILAR for the items `columns` out of their products with all; Jaccard where `counts` of customers are given."""
     if counts is not None:
         either = counts[columns][:, None] + counts[None, :] - products
         products = np.divide(products, either, out=np.zeros_like(products), where=either > 0)

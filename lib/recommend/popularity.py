@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
@@ -15,15 +15,19 @@ def count_popularity(events: DataFrame, as_of: date, days: int) -> DataFrame:
     without a clock are always recent.
     """
     counted = events.where("item_id IS NOT NULL")
-    since = F.lit(as_of - timedelta(days=days))
-    recent = F.col("event_time").isNull() | (F.col("event_time") >= since)
+    recent = is_recent(as_of, days)
     buyer = F.coalesce("customer_id", "order_id", "session_id", "event_id")
     return counted.groupBy("item_id").agg(
         F.count_distinct(buyer).alias("buyers"), F.count_distinct(F.when(recent, buyer)).alias("recent_buyers")
     )
 
 
-def popularity_scores(popularity: DataFrame) -> DataFrame:
-    """item_id, score double: recent buyers, and as a fraction below 1 all buyers, which so decide only between equals."""
+def is_recent(as_of: date, days: int) -> Column:
+    """Of an event: within `days` before the as-of date, or without a clock."""
+    return F.col("event_time").isNull() | (F.col("event_time") >= F.lit(as_of - timedelta(days=days)))
+
+
+def popularity_scores(popularity: DataFrame, *groups: str) -> DataFrame:
+    """The columns `groups`, item_id, score double: recent buyers, and below 1 a fraction of all buyers, which decides between equals."""
     fraction = F.col("buyers") / (F.col("buyers") + 1.0)
-    return popularity.select("item_id", (F.col("recent_buyers") + fraction).cast("double").alias("score"))
+    return popularity.select(*groups, "item_id", (F.col("recent_buyers") + fraction).cast("double").alias("score"))

@@ -18,7 +18,7 @@ from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.features import Factors, Interests
-from lib.settings.recommend import Als, Ease, ItemCf, Recommend, UserCf
+from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Popularity, Recommend, Repeat, UserCf
 from lib.settings.rules import Rules
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
@@ -52,6 +52,11 @@ class Settings(Section):
     item_cf: ItemCf
     user_cf: UserCf
     ease: Ease
+    content: Content
+    content_w2v: Embedding
+    item2vec: Embedding
+    popularity: Popularity
+    repeat: Repeat
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from lib.settings.section import Count, Section
+from lib.settings.business_rules import BusinessRule
+from lib.settings.section import Count, Section, Share
+
+_GROUPING = re.compile(r"country|region|city|gender|(segment|context):.+")
+
+
+def _groupings(names: list[str]) -> list[str]:
+    if wrong := [name for name in names if not _GROUPING.fullmatch(name)]:
+        raise ValueError(
+            f"{', '.join(wrong)} groups no customers; write country, region, city, gender, segment:SEGMENTATION or context:DIMENSION"
+        )
+    return names
+
+
+def _rule_name(name: str) -> str:
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError("a rule's name takes letters, digits and _")
+    return name
 
 
 class Recommend(Section):
@@ -38,12 +56,43 @@ class Recommend(Section):
     """Most items that may be known; they are numbered on the driver."""
     max_history: Count
     """Most items of one customer's history that models look at: those of the strongest taste."""
-    models: list[Literal["als", "item_cf", "user_cf", "ease", "rules", "popular"]]
-    """Models whose candidates are made."""
+    models: list[
+        Literal[
+            "als",
+            "item_cf",
+            "user_cf",
+            "ease",
+            "content",
+            "content_w2v",
+            "item2vec",
+            "interests",
+            "rules",
+            "popular_in_group",
+            "popular",
+            "repeat",
+        ]
+    ]
+    """Models whose candidates are made. repeat offers what the customer has, whatever exclude_bought says."""
     fusion_constant: Annotated[float, Field(ge=0)]
     """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
     fusion_weights: dict[str, Annotated[float, Field(ge=0)]]
     """Weight of each model in the fusion; a model that is not listed has none."""
+    pool: Count
+    """Items per customer that business rules, diversity and kept places choose from; where there are none of these, top_n is enough."""
+    diversity: Share
+    """Of a place in a list: how much it counts that the item is unlike those before it; 0: only the score counts."""
+    new_item_places: Annotated[int, Field(ge=0)]
+    """Places of a list that are kept for new items whose words fit the customer."""
+    new_item_days: Count
+    """New is what is first available, or first met in an event, within this many days before the as-of date, or never met."""
+    business_rules: dict[Annotated[str, AfterValidator(_rule_name)], BusinessRule]
+    """Rules over lists, by name."""
+
+    @property
+    def depth(self) -> int:
+        """Items per customer and model that are found before lists are cut to top_n."""
+        chosen_from = self.business_rules or self.diversity or self.new_item_places
+        return max(self.pool, self.top_n) if chosen_from else self.top_n
 
 
 class AlsTrial(Section):
@@ -107,3 +156,51 @@ class Ease(Section):
     """Where more items are known the model is left out: it inverts a matrix of items × items on the driver."""
     regularisation: Annotated[float, Field(gt=0)]
     """λ, added to the diagonal of the item matrix."""
+
+
+class Content(Section):
+    """[content]: items by the words of their title, description, category, brand and tags."""
+
+    max_words: Count
+    """Most words in the vocabulary: those in most items."""
+    min_items: Count
+    """Fewest items that a word is in."""
+    item_words: Count
+    """Most words of one item: those of the largest weight."""
+    neighbours: Annotated[int, Field(ge=0)]
+    """Items of similar words kept per item, in similar_items; 0: none are sought."""
+
+
+class Embedding(Section):
+    """[content_w2v], [item2vec]: Word2Vec over the words of texts, or over customers' items in the order of time."""
+
+    size: Count
+    """Numbers in a vector."""
+    window: Count
+    """Words, or items, that count as company on either side."""
+    min_count: Count
+    """Fewest times that a word, or item, has to be there to get a vector."""
+    iterations: Count
+    """Passes over all sentences."""
+    partitions: Count
+    """Tasks that share a fit; each trains on its own copy of the vectors, and the copies are added up."""
+
+
+class Popularity(Section):
+    """[popularity]: what is popular among customers of the same group."""
+
+    groups: Annotated[list[str], AfterValidator(_groupings)]
+    """country, region, city, gender, segment:SEGMENTATION or context:DIMENSION (the most frequent value), the narrowest first."""
+    min_buyers: Count
+    """Buyers from which on a group answers; below, the next group of the customer does."""
+
+
+class Repeat(Section):
+    """[repeat]: the customer's own items, due again."""
+
+    prior_gaps: Annotated[float, Field(ge=0)]
+    """How many gaps of the customer's own the crowd's gap counts as."""
+    due_from: Annotated[float, Field(gt=0)]
+    """Usual gaps since the last purchase from which on an item is due."""
+    due_until: Annotated[float, Field(gt=0)]
+    """Usual gaps after which the customer has given it up."""

@@ -18,7 +18,8 @@ CANDIDATES = Table(
         Column(
             "model",
             "string",
-            "als, item_cf, user_cf, ease, rules (bought before the arrow, not yet after it) or popular.",
+            "als, item_cf, user_cf, ease, content (words), content_w2v, item2vec, interests (topics), rules (bought before the arrow, "
+            "not yet after it), popular_in_group, popular, repeat (due again) or new_items (content, of new items alone).",
             required=True,
         ),
         Column("customer_id", "string", "The customer.", required=True),
@@ -44,12 +45,13 @@ RECOMMENDATIONS = Table(
         Column(
             "score",
             "double",
-            "Reciprocal-rank fusion of the models, or the popularity: it orders one customer's items.",
+            "Fused ranks times the factors of rules, or popularity; rules, diversity and kept places may put a lower one first.",
             required=True,
         ),
-        Column("model", "string", "hybrid, or popular for customers without history.", required=True),
+        Column("model", "string", "hybrid; popular_in_group or popular for customers without history.", required=True),
         Column("reason", "string", "Why the item is offered, in a sentence.", required=True),
         _REASONS,
+        Column("times_offered", "bigint", "Releases in a row, this one too, that offer the customer the item."),
     ),
     key=("customer_id", "rank"),
     subject="customer_id",
@@ -64,13 +66,15 @@ SIMILAR_ITEMS = Table(
         Column(
             "method",
             "string",
-            "cosine, adjusted_cosine, jaccard, tfidf or bm25, over the customers' tastes.",
+            "cosine, adjusted_cosine, jaccard, tfidf or bm25, over the customers' tastes; content_tfidf: over the words of the items.",
             required=True,
         ),
         Column("item_id", "string", "The item.", required=True),
         Column("rank", "int", "1 is the most similar.", required=True),
         Column("similar_item_id", "string", "Its neighbour.", required=True),
-        Column("similarity", "double", "Above 0; 1: the same customers in the same proportions.", required=True),
+        Column(
+            "similarity", "double", "Above 0; 1: the same customers, or words, in the same proportions.", required=True
+        ),
     ),
     key=("method", "item_id", "rank"),
     subject=None,
