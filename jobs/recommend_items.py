@@ -1,8 +1,8 @@
 """Offer every customer the items they are most likely to want.
 
 In: events, items, customers, customer_identities, matched_returns, association_rules, customer_segments, customer_context,
-interest_topics, customer_interests. Out: candidates, recommendations, similar_items, similar_customers, customer_vectors,
-item_vectors, model_trials.
+interest_topics, customer_interests. Out: candidates, recommendations, audiences, similar_items, similar_customers,
+customer_vectors, item_vectors, model_trials.
 """
 
 from dataclasses import replace
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.recommend.audiences import find_audiences
 from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.factorisation import LastFactors
@@ -47,6 +48,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     return {
         "candidates": candidates.where(F.col("rank") <= wanted.top_n),
         "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),
+        "audiences": find_audiences(candidates, known.warm, items, wanted),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
         "customer_vectors": found.customer_vectors,
@@ -86,6 +88,7 @@ JOB = Job(
     writes=(
         "candidates",
         "recommendations",
+        "audiences",
         "similar_items",
         "similar_customers",
         "customer_vectors",

@@ -78,6 +78,8 @@ class Build:
             filled |= {"method": "unmatched", "quantity": 0.0}
         if "mean_absolute_error" in filled:
             filled |= {"measure": "spend"}
+        if "audience" in filled:
+            filled |= {"kind": "item"}
         if "relative_change" in filled:
             filled |= {"change": "new"}
         if "severity" in filled:

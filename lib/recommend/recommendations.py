@@ -53,8 +53,7 @@ def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
 
     The model that adds most to an item's score gives the reason; `reasons` are all models'.
     """
-    adds = _weight(wanted) / (F.lit(wanted.fusion_constant) + F.col("rank"))
-    told = candidates.withColumn("adds", adds).where(F.col("adds") > 0)
+    told = candidates.withColumn("adds", fused_weight(wanted)).where(F.col("adds") > 0)
     part = F.struct((-F.col("adds")).alias("order"), "model", "adds", "reason", "reasons")
     items = told.groupBy("customer_id", "item_id").agg(F.array_sort(F.collect_list(part)).alias("parts"))
     scored = items.select(
@@ -72,8 +71,9 @@ def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
     return ranked.where(kept).withColumn("model", F.lit("hybrid"))
 
 
-def _weight(wanted: Recommend) -> Column:
+def fused_weight(wanted: Recommend) -> Column:
+    """What a candidate adds to its item's score."""
     weight = F.lit(0.0)
     for model, told in sorted(wanted.fusion_weights.items()):
         weight = F.when(F.col("model") == model, F.lit(told)).otherwise(weight)
-    return weight
+    return weight / (F.lit(wanted.fusion_constant) + F.col("rank"))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import SparkSession
 
 from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, WrongUse, one_line
 from lib.runtime.execution import Execution
 from lib.runtime.job import Job
 from lib.runtime.pipeline import Pipeline, absolute, warehouse_path
+from lib.runtime.printing import format_rows
 from lib.runtime.release import Release, Releases
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
@@ -99,7 +96,7 @@ def run_sql(spark: SparkSession, settings: Settings, query: str, form: str, limi
             known = ", ".join(create_views(store))
             raise WrongInput(f"{one_line(error)} The tables are {known}") from None
         raise WrongUse(one_line(error)) from None
-    say(_format(answer.columns, rows[:limit], form))
+    say(format_rows(answer.columns, rows[:limit], form))
     if len(rows) > limit:
         say(f"… more than {limit} rows; --rows N prints more")
     return 0
@@ -110,34 +107,4 @@ def show_answers(spark: SparkSession, settings: Settings, queries: Sequence[str]
     create_views(Store(spark, warehouse_path(settings)))
     for query in queries:
         answer = spark.sql(query)
-        say("\n" + _format(answer.columns, answer.collect(), "table"))
-
-
-def _format(columns: Sequence[str], rows: Sequence[Row], form: str) -> str:
-    if form == "json":
-        return "\n".join(json.dumps(row.asDict(recursive=True), default=str, ensure_ascii=False) for row in rows)
-    cells = [[_text(value) for value in row] for row in rows]
-    if form == "csv":
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerows([list(columns), *cells])
-        return buffer.getvalue().rstrip("\n")
-    widths = [max(len(line[place]) for line in [list(columns), *cells]) for place in range(len(columns))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in [list(columns), *cells]
-    ]
-    return "\n".join(line.rstrip() for line in [lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Row):
-        return json.dumps(value.asDict(recursive=True), default=str, ensure_ascii=False)
-    if isinstance(value, list | dict):
-        plain = (
-            [item.asDict(recursive=True) if isinstance(item, Row) else item for item in value]
-            if isinstance(value, list)
-            else value
-        )
-        return json.dumps(plain, default=str, ensure_ascii=False)
-    return "" if value is None else str(value)
+        say("\n" + format_rows(answer.columns, answer.collect(), "table"))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ANSWERED = 100
 """Exit code of `--check` where the command has been answered and Spark need not start. spark-submit.sh turns it into 0."""
 
+ASKING = ("recommend", "similar")
+
 USAGE = """\
 ./spark-submit.sh [spark-submit options] JOB [job options]"""
 
@@ -76,7 +78,7 @@ def _run(words: list[str], jobs: list[Job]) -> int:
 
 
 def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Job]) -> int:
-    from lib.runtime import actions
+    from lib.runtime import actions, asking
     from lib.runtime.session import check_packages, open_session
 
     spark = open_session(settings, arguments.command)
@@ -84,6 +86,9 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
     try:
         if arguments.command == "sql":
             return actions.run_sql(spark, settings, arguments.query, arguments.format, arguments.rows)
+        if arguments.command in ASKING:
+            ask = asking.show_offers if arguments.command == "recommend" else asking.show_similar
+            return ask(spark, settings, arguments.asked, arguments.format, arguments.rows)
         if arguments.command == "plan":
             return actions.show_plan(spark, settings, suite, arguments.as_of)
         check_packages(spark)
@@ -126,11 +131,28 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
     )
     query = command("sql", "query the published tables", "Query the current release, and the tables beside it.", told)
     query.add_argument("query", metavar="QUERY", help="one SQL statement; published tables are views of their name")
-    query.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
-    query.add_argument("--rows", type=int, default=1000, metavar="N", help="print at most N rows; default: 1000")
+    _add_printing(query, 1000)
+    offers = command(
+        "recommend",
+        "what is offered to one customer, and why",
+        "The list of one customer in the current release.",
+        told,
+    )
+    offers.add_argument("--customer", dest="asked", metavar="ID", required=True, help="any id of the customer")
+    similar = command(
+        "similar", "what is like one item", "The neighbours of one item in the current release, by method.", told
+    )
+    similar.add_argument("--item", dest="asked", metavar="ID", required=True, help="the item's id")
+    for one in (offers, similar):
+        _add_printing(one, 100)
     command("list", "the jobs and the tables they read and write", "The jobs and the tables they read and write.")
     command("docs", "the data dictionary", "The data dictionary, in Markdown: every table and column.")
     return top
+
+
+def _add_printing(one: argparse.ArgumentParser, rows: int) -> None:
+    one.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
+    one.add_argument("--rows", type=int, default=rows, metavar="N", help=f"print at most N rows; default: {rows}")
 
 
 REFRESH = """\

@@ -85,6 +85,10 @@ class Recommend(Section):
     """Places of a list that are kept for new items whose words fit the customer."""
     new_item_days: Count
     """New is what is first available, or first met in an event, within this many days before the as-of date, or never met."""
+    audience_kinds: list[Literal["item", "category", "brand"]]
+    """Of what audiences are made; none: of nothing."""
+    audience_size: Count
+    """Most customers of one audience."""
     business_rules: dict[Annotated[str, AfterValidator(_rule_name)], BusinessRule]
     """Rules over lists, by name."""
 

@@ -59,6 +59,23 @@ RECOMMENDATIONS = Table(
     checks=_CHECKS,
 )
 
+AUDIENCES = Table(
+    name="audiences",
+    grain="One customer of the audience of one item, category or brand.",
+    columns=(
+        Column("audience", "string", "kind:value, such as category:lamps.", required=True),
+        Column("kind", "string", "item, category or brand.", required=True),
+        Column("value", "string", "The item's id, the category or the brand.", required=True),
+        Column("customer_id", "string", "The customer.", required=True),
+        Column("rank", "int", "1 is who is most likely to want it.", required=True),
+        Column("score", "double", "The item's score in the customer's list, or the sum of its items'.", required=True),
+    ),
+    key=("audience", "customer_id"),
+    subject="customer_id",
+    retention=KEPT,
+    checks={**_CHECKS, "known_kind": "kind IN ('item', 'category', 'brand')"},
+)
+
 SIMILAR_ITEMS = Table(
     name="similar_items",
     grain="One neighbour of one item.",

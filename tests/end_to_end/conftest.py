@@ -14,7 +14,7 @@ from jobs import all_jobs
 from lib.runtime.pipeline import Pipeline
 from lib.runtime.release import Release, Releases
 from lib.runtime.store import Store
-from lib.settings import load
+from lib.settings import Settings, load
 
 QUICK = """
 [segments.kmeans]
@@ -69,11 +69,16 @@ class Shop:
 
     def refresh(self, toml: str, as_of: date | None = None, only: str | None = None) -> Release | None:
         """Refresh with these settings; {folder} in them is the shop's. `only`: the jobs to run, where a test needs no others."""
-        settings = self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
-        quick = self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
+        self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
+        self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
         jobs = all_jobs()
         chosen = [job for job in jobs if only is None or job.name in only.split()]
-        return Pipeline(self.spark, load([str(quick), str(settings)]), jobs).refresh(chosen, as_of)
+        return Pipeline(self.spark, self.settings, jobs).refresh(chosen, as_of)
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the last refresh."""
+        return load([str(self.folder / "quick.toml"), str(self.folder / "shop.toml")])
 
     def table(self, name: str) -> DataFrame:
         """Current rows of a published table, newest rows of any other."""

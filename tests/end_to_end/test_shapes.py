@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from datetime import date
 
+import pytest
+
+from lib.runtime import asking
+from lib.runtime.errors import WrongInput
+
 ORDERS = """
 [sources.shop]
 path = "{folder}/orders.csv"
@@ -36,7 +41,7 @@ def orders(customers=6, days=4):
     return HEADER + "\n".join(lines) + "\n"
 
 
-def test_ratings_and_films_from_two_sources_of_other_formats(shop):
+def test_ratings_and_films_from_two_sources_of_other_formats(shop, capsys):
     ratings = [
         f"u{u}::{f}::{1 + (u * f) % 5}::{978300000 + 86400 * (u + f)}"
         for u in range(8)
@@ -75,6 +80,26 @@ category = "facts.genre"
     offered = shop.rows("recommendations", "customer_id", "item_id")
     assert {customer for customer, _ in offered} == {f"u{u}" for u in range(8)}
     assert not rated & set(offered)
+    capsys.readouterr()
+    assert_answers(shop, capsys)
+
+
+def assert_answers(shop, capsys):
+    """What `recommend` and `similar` print is what is published, with titles; what is unknown is said."""
+    asking.show_offers(shop.spark, shop.settings, "u1", "json", 2)
+    offers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    published = [
+        row for row in shop.rows("recommendations", "customer_id", "rank", "item_id", "reason") if row[0] == "u1"
+    ]
+    told = [("u1", offer["rank"], offer["item_id"], offer["reason"]) for offer in offers]
+    assert told == published[:2] != [] and all(offer["reasons"] for offer in offers)
+    asking.show_similar(shop.spark, shop.settings, "3", "json", 100)
+    alike = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert alike and all(found["title"] == f"Film {found['similar_item_id']}" for found in alike)
+    with pytest.raises(WrongInput, match="nobody is no customer's id"):
+        asking.show_offers(shop.spark, shop.settings, "nobody", "table", 2)
+    with pytest.raises(WrongInput, match="none is no item's id"):
+        asking.show_similar(shop.spark, shop.settings, "none", "table", 2)
 
 
 def test_baskets_without_customers(shop):

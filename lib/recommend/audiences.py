@@ -1,0 +1,45 @@
+"""Who is most likely to want an item, a category or a brand: the models' offers, read from the item's side.
+
+An item's score for a customer is that of their list, before anything is cut; a category's or brand's is the sum over its items. Customers
+without history are in none: what is popular says nothing of them. Cost: one aggregation of the candidates by customer and item, and one
+window per kind of audience.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from lib.recommend.recommendations import fused_weight
+from lib.settings.recommend import Recommend
+from lib.tables import contract
+
+
+def find_audiences(candidates: DataFrame, warm: DataFrame, items: DataFrame, wanted: Recommend) -> DataFrame:
+    """Rows of audiences: of each item, category and brand the `recommend.audience_size` customers of `warm` with the highest score."""
+    told = candidates.join(warm.select("customer_id"), on="customer_id", how="left_semi").withColumn(
+        "adds", fused_weight(wanted)
+    )
+    adds = F.sort_array(F.collect_list("adds"), asc=False)
+    scored = told.where("adds > 0").groupBy("customer_id", "item_id").agg(_add_up(adds).alias("score"))
+    described = scored.join(items.select("item_id", "category", "brand"), on="item_id", how="left")
+    found = [_of_kind(described, kind, wanted.audience_size) for kind in wanted.audience_kinds]
+    none = candidates.sparkSession.createDataFrame([], contract("audiences").schema_ddl())
+    return reduce(DataFrame.unionByName, found, none)
+
+
+def _of_kind(described: DataFrame, kind: str, size: int) -> DataFrame:
+    named = F.col("item_id" if kind == "item" else kind)
+    of = described.where(named.isNotNull()).groupBy(named.alias("value"), "customer_id")
+    summed = of.agg(_add_up(F.sort_array(F.collect_list("score"), asc=False)).alias("score"))
+    best = Window.partitionBy("value").orderBy(F.desc("score"), "customer_id")
+    ranked = summed.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= size)
+    audience = F.concat(F.lit(f"{kind}:"), "value")
+    return ranked.select(audience.alias("audience"), F.lit(kind).alias("kind"), "value", "customer_id", "rank", "score")
+
+
+def _add_up(ordered: Column) -> Column:
+    """In their order: sums of floats depend on it."""
+    return F.aggregate(ordered, F.lit(0.0), lambda total, more: total + more)
