@@ -1,7 +1,7 @@
 """Offer every customer the items they are most likely to want.
 
 In: events, items, customers, customer_identities, matched_returns, association_rules, customer_segments, customer_context,
-interest_topics, customer_interests. Out: candidates, recommendations, audiences, similar_items, similar_customers,
+interest_topics, customer_interests. Out: candidates, recommendations, audiences, item_context, similar_items, similar_customers,
 customer_vectors, item_vectors, model_trials.
 """
 
@@ -12,15 +12,17 @@ from pyspark.sql import functions as F
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.recommend.asking import items_like, offers_to
 from lib.recommend.audiences import find_audiences
 from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.factorisation import LastFactors
 from lib.recommend.group_popularity import find_groups
+from lib.recommend.item_context import lift_contexts
 from lib.recommend.lists import count_offers, make_lists
 from lib.recommend.recommendations import recommend
 from lib.rules.scopes import ALL
-from lib.runtime.job import Inputs, Job, Outputs, Run
+from lib.runtime.job import Inputs, Job, Outputs, Question, Run
 from lib.settings import Settings
 from lib.tables.rules import BEST
 
@@ -38,6 +40,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         interests=inputs["customer_interests"],
         topics=inputs["interest_topics"],
     )
+    zones = {name: source.time_zone for name, source in settings.sources.items()}
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
     wanted, last = settings.recommend, LastFactors(run.base("item_vectors"), run.base("model_trials"))
     found = find_candidates(known, rules, last, settings, run.stage, run.note)
@@ -49,6 +52,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         "candidates": candidates.where(F.col("rank") <= wanted.top_n),
         "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),
         "audiences": find_audiences(candidates, known.warm, items, wanted),
+        "item_context": lift_contexts(known.liked, zones, settings.context.properties, wanted),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
         "customer_vectors": found.customer_vectors,
@@ -89,6 +93,7 @@ JOB = Job(
         "candidates",
         "recommendations",
         "audiences",
+        "item_context",
         "similar_items",
         "similar_customers",
         "customer_vectors",
@@ -107,6 +112,25 @@ JOB = Job(
         "popularity",
         "repeat",
         "items",
+        "context",
+        "sources",
     ),
+    questions={
+        "recommend": Question(
+            "what is offered to one customer, and why",
+            "The list of one customer in the current release, with its reasons; in a context, as it is then and there.",
+            "customer",
+            ("customer_identities", "candidates", "recommendations", "item_context", "items"),
+            offers_to,
+            in_context=True,
+        ),
+        "similar": Question(
+            "what is like one item",
+            "The neighbours of one item in the current release, by method.",
+            "item",
+            ("similar_items", "items"),
+            items_like,
+        ),
+    },
     transform=transform,
 )

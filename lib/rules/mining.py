@@ -1,9 +1,10 @@
 """Frequent itemsets: MLlib's FPGrowth over coded baskets, one scope after the other, down to the floor that the budget allows.
 
 MLlib knows no greatest length: all lengths are mined and those above max_length cut at the end.
-Each of FPGrowth's partitions builds a prefix tree of nearly all lines, and sends it through a shuffle, which takes longer than what
-then comes out of it: so there are only as many as the lines ask for. Cost: linear in lines per floor for the trees, and in itemsets for
-the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
+Many lines are trimmed first, and their items and pairs counted (lib.rules.pairs). Each of FPGrowth's partitions builds a prefix tree of
+nearly all lines that it gets, and sends it through a shuffle, which takes longer than what then comes out of it: so there are only as many
+as the lines ask for. Cost: linear in lines per floor for the trees, and in itemsets for the rest. Sources: Han, Pei and Yin (2000); Li et
+al. (2008), PFP.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
 
+import numpy as np
 from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from lib.rules.bounds import count_by_floor, know_floors
-from lib.rules.coding import Coded, Scope, Stage, code_baskets
+from lib.rules.coding import Coded, Ints, Scope, Stage, code_baskets
 from lib.rules.floors import Floor, Search, search_floor
 from lib.rules.itemsets import decode, mark_closed, without_trivial
+from lib.rules.pairs import count_pairs, trim
 from lib.settings.rules import Rules
 
 Note = Callable[[str], None]
@@ -33,6 +36,9 @@ ITEMS_PER_STACK_MB = 500
 
 LINES_PER_PART = 1_000_000
 """Lines of one prefix tree, which has at most a node for each: 700,000 were mined with a heap of 4 GB."""
+
+TRIM_FROM = 100_000
+"""Lines from which on baskets are trimmed before they are mined: for fewer it takes longer than it saves."""
 
 FLOOR_COLUMNS = (
     "scope string, min_orders bigint, support double, itemsets bigint, expected bigint, chosen boolean, wanted boolean"
@@ -124,25 +130,57 @@ def _mine_scope(
             return [0] * (place + 1)
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
-        named = _mine(baskets, floor, limit).select(F.lit(scope.name).alias("scope"), "codes", "orders")
-        kept[floor.least] = stage(named, f"mined_{number}_{floor.least}")
+        name = f"{number}_{floor.least}"
+        found = _mine(baskets, scope.frequencies, floor, limit, stage, name)
+        named = found.select(F.lit(scope.name).alias("scope"), "codes", "orders")
+        kept[floor.least] = stage(named, f"mined_{name}")
         return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])
 
     search = search_floor(rungs, settings.max_itemsets, mine)
     return Mined(scope, kept.get(search.chosen.least), search)
 
 
-def _mine(baskets: DataFrame, floor: Floor, limit: int | None) -> DataFrame:
-    """Itemsets at a floor: all, or `limit` of them. FPGrowth makes them one by one, so a task that has its limit ends."""
-    cut = baskets.select(F.filter("codes", lambda code: code < F.lit(floor.items)).alias("items"))
+def _mine(baskets: DataFrame, frequencies: Ints, floor: Floor, limit: int | None, stage: Stage, name: str) -> DataFrame:
+    """codes, orders of the itemsets at a floor: all, or `limit` of them."""
     cores = baskets.sparkSession.sparkContext.defaultParallelism
+    codes = F.filter("codes", lambda code: code < F.lit(floor.items))
+    cut = baskets.select(codes.alias("codes")).where(F.size("codes") > 0).coalesce(cores)
+    if floor.lines < TRIM_FROM:
+        return _grow(cut, floor, limit)
+    # counted, collected, and published
+    pairs = stage(count_pairs(cut, floor.items, floor.least), f"pairs_{name}")
+    number = pairs.count()
+    if limit is not None and number + floor.items >= limit:
+        return _as_itemsets(pairs, frequencies, floor).limit(limit)
+    # fewer than the budget, or than the floor's bound where that keeps it
+    known = np.asarray(pairs.select("pair").toArrow()["pair"], dtype=np.int64)
+    more = _grow(trim(cut, known, floor.items), floor, limit, 3)
+    found = _as_itemsets(pairs, frequencies, floor).unionByName(more)
+    return found if limit is None else found.limit(limit)
+
+
+def _grow(baskets: DataFrame, floor: Floor, limit: int | None, shortest: int = 1) -> DataFrame:
+    """codes, orders of the itemsets of `shortest` items and more: all, or `limit` of them.
+
+    FPGrowth makes them one by one, so a task that has its limit ends.
+    """
     # FPGrowth asks for ceil(minSupport · n) baskets: half a basket below is `least` however it rounds
     share = (floor.least - 0.5) / floor.baskets
-    held = cut.where(F.size("items") > 0).coalesce(cores)
     parts = max(1, math.ceil(floor.lines / LINES_PER_PART))
-    model = FPGrowth(itemsCol="items", minSupport=share, numPartitions=parts).fit(held)
-    found = model.freqItemsets if limit is None else model.freqItemsets.limit(limit)
+    model = FPGrowth(itemsCol="codes", minSupport=share, numPartitions=parts).fit(baskets)
+    found = model.freqItemsets.where(F.size("items") >= shortest)
+    found = found if limit is None else found.limit(limit)
     return found.select(F.array_sort("items").alias("codes"), F.col("freq").alias("orders"))
+
+
+def _as_itemsets(pairs: DataFrame, frequencies: Ints, floor: Floor) -> DataFrame:
+    """codes, orders of the floor's items and pairs."""
+    singles = [
+        ([code], int(frequencies[code])) for code in range(floor.items)
+    ]  # items, of which the driver has the orders
+    alone = pairs.sparkSession.createDataFrame(singles, "codes array<int>, orders bigint")
+    both = F.expr(f"array(int(pair DIV {floor.items}), int(pair % {floor.items}))")
+    return alone.unionByName(pairs.select(both.alias("codes"), "orders"))
 
 
 def describe_floor(found: Mined, settings: Rules) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from pyspark.errors import PySparkException
@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, WrongUse, one_line
 from lib.runtime.execution import Execution
-from lib.runtime.job import Job
+from lib.runtime.job import Job, Question
 from lib.runtime.pipeline import Pipeline, absolute, warehouse_path
 from lib.runtime.printing import format_rows
 from lib.runtime.release import Release, Releases
@@ -19,6 +19,7 @@ from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
 from lib.runtime.views import create_views
 from lib.settings import Settings
+from lib.tables import contract
 
 
 def refresh(
@@ -99,6 +100,32 @@ def run_sql(spark: SparkSession, settings: Settings, query: str, form: str, limi
     say(format_rows(answer.columns, rows[:limit], form))
     if len(rows) > limit:
         say(f"… more than {limit} rows; --rows N prints more")
+    return 0
+
+
+def answer(
+    spark: SparkSession,
+    settings: Settings,
+    question: Question,
+    asked: str,
+    context: Mapping[str, str],
+    form: str,
+    limit: int,
+) -> int:
+    """Print what the current release says about one id."""
+    store = Store(spark, warehouse_path(settings))
+    store.require("releases", "run ./spark-submit.sh refresh first")
+    release = Releases(store).current
+    published = release.tables if release else {}
+    if lacking := [name for name in question.reads if contract(name).published and name not in published]:
+        raise WrongInput(f"{', '.join(lacking)} not published yet; run ./spark-submit.sh refresh first")
+    tables = {
+        name: store.read_refresh(name, published[name]) if name in published else store.read(name)
+        for name in question.reads
+    }
+    found = question.answer(tables, settings, asked, context)
+    rows = found.limit(limit).collect()
+    say(format_rows(found.columns, rows, form) if rows else f"nothing is known that answers this for {asked}")
     return 0
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 ANSWERED = 100
 """Exit code of `--check` where the command has been answered and Spark need not start. spark-submit.sh turns it into 0."""
 
-ASKING = ("recommend", "similar")
-
 USAGE = """\
 ./spark-submit.sh [spark-submit options] JOB [job options]"""
 
@@ -78,7 +76,7 @@ def _run(words: list[str], jobs: list[Job]) -> int:
 
 
 def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Job]) -> int:
-    from lib.runtime import actions, asking
+    from lib.runtime import actions
     from lib.runtime.session import check_packages, open_session
 
     spark = open_session(settings, arguments.command)
@@ -86,9 +84,9 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
     try:
         if arguments.command == "sql":
             return actions.run_sql(spark, settings, arguments.query, arguments.format, arguments.rows)
-        if arguments.command in ASKING:
-            ask = asking.show_offers if arguments.command == "recommend" else asking.show_similar
-            return ask(spark, settings, arguments.asked, arguments.format, arguments.rows)
+        for question in (job.questions[arguments.command] for job in jobs if arguments.command in job.questions):
+            context = dict(getattr(arguments, "context", []))
+            return actions.answer(spark, settings, question, arguments.asked, context, arguments.format, arguments.rows)
         if arguments.command == "plan":
             return actions.show_plan(spark, settings, suite, arguments.as_of)
         check_packages(spark)
@@ -132,18 +130,16 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
     query = command("sql", "query the published tables", "Query the current release, and the tables beside it.", told)
     query.add_argument("query", metavar="QUERY", help="one SQL statement; published tables are views of their name")
     _add_printing(query, 1000)
-    offers = command(
-        "recommend",
-        "what is offered to one customer, and why",
-        "The list of one customer in the current release.",
-        told,
-    )
-    offers.add_argument("--customer", dest="asked", metavar="ID", required=True, help="any id of the customer")
-    similar = command(
-        "similar", "what is like one item", "The neighbours of one item in the current release, by method.", told
-    )
-    similar.add_argument("--item", dest="asked", metavar="ID", required=True, help="the item's id")
-    for one in (offers, similar):
+    for name, question in ((name, question) for job in jobs for name, question in job.questions.items()):
+        one = command(name, question.summary, question.doc, told)
+        one.add_argument(
+            f"--{question.about}", dest="asked", metavar="ID", required=True, help=f"any id of the {question.about}"
+        )
+        if question.in_context:
+            one.add_argument(
+                "--context", action="append", type=_context, default=[], metavar="DIMENSION=VALUE",
+                help="here and now, such as device=mobile or hour=20; may be given several times",
+            )  # fmt: skip
         _add_printing(one, 100)
     command("list", "the jobs and the tables they read and write", "The jobs and the tables they read and write.")
     command("docs", "the data dictionary", "The data dictionary, in Markdown: every table and column.")
@@ -179,6 +175,13 @@ def _as_of_option() -> argparse.ArgumentParser:
         help="compute as of this date: only events before it count; default: the day after the last event",
     )  # fmt: skip
     return options
+
+
+def _context(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no context; write one such as device=mobile")
+    return name, value
 
 
 def _date(text: str) -> date:

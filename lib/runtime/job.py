@@ -66,6 +66,21 @@ Transform = Callable[[Inputs, Settings, Run], Outputs]
 
 
 @dataclass(frozen=True)
+class Question:
+    """What can be asked of published tables about one id, and is answered without a refresh."""
+
+    summary: str
+    doc: str
+    about: str
+    """The option that the id is given by: customer, item."""
+    reads: tuple[str, ...]
+    answer: Callable[[Inputs, Settings, str, Mapping[str, str]], DataFrame]
+    """Its tables, the settings, the id, and the context (dimension → value) → the rows to print."""
+    in_context: bool = False
+    """Whether a context may be given."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One job: pure but for what `run` offers. One table has one writing job."""
 
@@ -79,6 +94,8 @@ class Job:
     reads_sources: bool = False
     reports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Option of the job's command → queries over the published tables whose answers it prints at the end."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """Commands beside the job's own that its tables answer."""
     data_sets: tuple[str, ...] = ()
     """What a job writes that writes no table: each a folder of plain files under `simulation.path`. It has no part in a refresh."""
 

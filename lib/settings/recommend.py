@@ -85,6 +85,10 @@ class Recommend(Section):
     """Places of a list that are kept for new items whose words fit the customer."""
     new_item_days: Count
     """New is what is first available, or first met in an event, within this many days before the as-of date, or never met."""
+    context_prior: Annotated[float, Field(gt=0)]
+    """Choices at everybody's shares that an item's own are added to before its lift in a context is told."""
+    context_z: Annotated[float, Field(ge=0)]
+    """Standard deviations from everybody's share from which on an item's lift is published."""
     audience_kinds: list[Literal["item", "category", "brand"]]
     """Of what audiences are made; none: of nothing."""
     audience_size: Count

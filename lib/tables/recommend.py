@@ -76,6 +76,28 @@ AUDIENCES = Table(
     checks={**_CHECKS, "known_kind": "kind IN ('item', 'category', 'brand')"},
 )
 
+ITEM_CONTEXT = Table(
+    name="item_context",
+    grain="One item, one context that it is chosen in more or less than others.",
+    columns=(
+        Column("item_id", "string", "The item.", required=True),
+        Column(
+            "dimension",
+            "string",
+            "hour, weekday, country, region, city, device, channel, or a property.",
+            required=True,
+        ),
+        Column("value", "string", "Its value.", required=True),
+        Column("events", "bigint", "Events that show a taste for the item there.", required=True),
+        Column("share", "double", "Of those with any value of the dimension.", required=True),
+        Column("lift", "double", "share against that of all items, shrunk towards 1.", required=True),
+    ),
+    key=("item_id", "dimension", "value"),
+    subject=None,
+    retention=KEPT,
+    checks={"share_a_share": share("share"), "lift_a_number": not_negative("lift")},
+)
+
 SIMILAR_ITEMS = Table(
     name="similar_items",
     grain="One neighbour of one item.",

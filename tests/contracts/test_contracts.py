@@ -116,6 +116,8 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("model_trials", "trial_from_1"): [{"trial": 0}],
     ("model_trials", "value_a_share"): [{"value": NAN}, {"value": 1.1}, {"value": -0.1}],
     ("recommendations", "rank_from_1"): [{"rank": 0}],
+    ("item_context", "share_a_share"): [{"share": -0.1}, {"share": 1.1}, {"share": NAN}],
+    ("item_context", "lift_a_number"): [{"lift": -0.1}, {"lift": NAN}, {"lift": INFINITY}],
     ("audiences", "rank_from_1"): [{"rank": 0}],
     ("audiences", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
     ("audiences", "known_kind"): [{"kind": "shelf"}],

@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from lib.runtime import asking
-from lib.runtime.errors import WrongInput
+from jobs import recommend_items
+from lib.runtime import actions
 
 ORDERS = """
 [sources.shop]
@@ -86,20 +86,22 @@ category = "facts.genre"
 
 def assert_answers(shop, capsys):
     """What `recommend` and `similar` print is what is published, with titles; what is unknown is said."""
-    asking.show_offers(shop.spark, shop.settings, "u1", "json", 2)
-    offers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    published = [
-        row for row in shop.rows("recommendations", "customer_id", "rank", "item_id", "reason") if row[0] == "u1"
-    ]
-    told = [("u1", offer["rank"], offer["item_id"], offer["reason"]) for offer in offers]
-    assert told == published[:2] != [] and all(offer["reasons"] for offer in offers)
-    asking.show_similar(shop.spark, shop.settings, "3", "json", 100)
-    alike = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert alike and all(found["title"] == f"Film {found['similar_item_id']}" for found in alike)
-    with pytest.raises(WrongInput, match="nobody is no customer's id"):
-        asking.show_offers(shop.spark, shop.settings, "nobody", "table", 2)
-    with pytest.raises(WrongInput, match="none is no item's id"):
-        asking.show_similar(shop.spark, shop.settings, "none", "table", 2)
+    asked = recommend_items.JOB.questions
+
+    def answers(name, about, rows, **context):
+        actions.answer(shop.spark, shop.settings, asked[name], about, context, "json", rows)
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    published = [r for r in shop.rows("recommendations", "customer_id", "rank", "item_id", "reason") if r[0] == "u1"]
+    offers = answers("recommend", "u1", 2)
+    assert [("u1", o["rank"], o["item_id"], o["reason"]) for o in offers] == published[:2] != []
+    assert all(offer["reasons"] for offer in offers)
+    alike = answers("similar", "3", 100)
+    assert alike and all(found["title"] == f"Film {found['item_id']}" for found in alike)
+    with pytest.raises(ValueError, match="nobody is no customer's id"):
+        answers("recommend", "nobody", 2)
+    with pytest.raises(ValueError, match="none is no item's id"):
+        answers("similar", "none", 2)
 
 
 def test_baskets_without_customers(shop):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from efficient_apriori import itemsets_from_transactions
 
-from lib.rules import mining
+from lib.rules import mining, pairs
 from lib.rules.coding import least_orders
 from lib.rules.floors import Floor, ladder, search_floor
 from lib.rules.levels import ancestors_of
@@ -91,6 +91,37 @@ def test_itemsets_are_efficient_aprioris_in_every_scope_and_closed_and_maximal_b
     for scope, orders in (("all", 150), ("country:be", 60)):
         assert floors[scope]["wanted"]
         assert floors[scope]["min_orders"] == least_orders(min_support, orders)
+
+
+def test_trimmed_baskets_give_the_same_itemsets_and_keep_the_same_budget(spark, two_scopes, monkeypatch):
+    monkeypatch.setattr(mining, "TRIM_FROM", 0)
+    found = mine(spark, two_scopes, min_support=0.02)
+    for scope, orders in (("all", two_scopes["all"]), ("country:be", two_scopes["country_be"])):
+        assert counts(found, scope) == theirs(orders, 0.02)
+    small = mine(spark, {"all": two_scopes["all"]}, min_support=0.02, max_itemsets=60)
+    monkeypatch.undo()
+    whole = mine(spark, {"all": two_scopes["all"]}, min_support=0.02, max_itemsets=60)
+    assert counts(small) == counts(whole) != {}
+    assert sorted(small.floors.collect()) == sorted(whole.floors.collect())
+
+
+@pytest.mark.parametrize("most", [100, 4])
+def test_what_is_in_no_triangle_of_frequent_pairs_is_dropped(monkeypatch, most):
+    """Of baskets of more than `most` items what is in two pairs stays."""
+    monkeypatch.setattr(pairs, "MOST_ITEMS", most)
+    chance = np.random.default_rng(most)
+    held = {tuple(sorted(chance.choice(20, 2, replace=False))) for _ in range(60)}
+    known = np.sort([a * 20 + b for a, b in held])
+    for length in (2, 3, 4, 7):
+        codes = np.sort([chance.choice(20, length, replace=False) for _ in range(50)], axis=1)
+        for row, kept in zip(codes, pairs._in_triangles(codes, known, 20), strict=True):
+            tied = {code: {other for other in row if tuple(sorted((code, other))) in held} for code in row}
+            if length > most:
+                expected = [len(tied[code]) > 1 for code in row]
+            else:
+                expected = [any(tied[a] & tied[code] for a in tied[code]) for code in row]
+            assert list(kept) == expected
+    assert not pairs._in_triangles(codes, known[:0], 20).any()
 
 
 def test_what_was_mined_is_given_back_by_scope_with_its_customers(spark):
