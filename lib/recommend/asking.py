@@ -83,4 +83,4 @@ def _in_context(pool: DataFrame, lifts: DataFrame, context: Mapping[str, str], t
     )
     best = Window.partitionBy("customer_id").orderBy(F.desc("score"), "item_id")
     ranked = scored.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= top_n)
-    return ranked.withColumn("reason", F.concat_ws("; ", "reason", F.array_join(F.coalesce(told, F.array()), ", ")))
+    return ranked.withColumn("reason", F.concat_ws("; ", "reason", F.array_join(told, ", ")))
