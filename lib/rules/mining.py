@@ -37,7 +37,7 @@ ITEMS_PER_STACK_MB = 500
 LINES_PER_PART = 1_000_000
 """Lines of one prefix tree, which has at most a node for each: 700,000 were mined with a heap of 4 GB."""
 
-TRIM_FROM = 100_000
+TRIM_FROM = 300_000
 """Lines from which on baskets are trimmed before they are mined: for fewer it takes longer than it saves."""
 
 FLOOR_COLUMNS = (
@@ -143,7 +143,9 @@ def _mine_scope(
 def _mine(baskets: DataFrame, frequencies: Ints, floor: Floor, limit: int | None, stage: Stage, name: str) -> DataFrame:
     """codes, orders of the itemsets at a floor: all, or `limit` of them."""
     cores = baskets.sparkSession.sparkContext.defaultParallelism
-    codes = F.filter("codes", lambda code: code < F.lit(floor.items))
+    codes = (
+        F.filter("codes", lambda code: code < F.lit(floor.items)) if floor.items < len(frequencies) else F.col("codes")
+    )
     cut = baskets.select(codes.alias("codes")).where(F.size("codes") > 0).coalesce(cores)
     if floor.lines < TRIM_FROM:
         return _grow(cut, floor, limit)
@@ -154,7 +156,9 @@ def _mine(baskets: DataFrame, frequencies: Ints, floor: Floor, limit: int | None
         return _as_itemsets(pairs, frequencies, floor).limit(limit)
     # fewer than the budget, or than the floor's bound where that keeps it
     known = np.asarray(pairs.select("pair").toArrow()["pair"], dtype=np.int64)
-    more = _grow(trim(cut, known, floor.items), floor, limit, 3)
+    # FPGrowth goes over its input thrice, and forgets it in between
+    trimmed = stage(trim(cut, known, floor.items), f"trimmed_{name}")
+    more = _grow(trimmed, floor, limit, 3)
     found = _as_itemsets(pairs, frequencies, floor).unionByName(more)
     return found if limit is None else found.limit(limit)
 
@@ -170,7 +174,7 @@ def _grow(baskets: DataFrame, floor: Floor, limit: int | None, shortest: int = 1
     model = FPGrowth(itemsCol="codes", minSupport=share, numPartitions=parts).fit(baskets)
     found = model.freqItemsets.where(F.size("items") >= shortest)
     found = found if limit is None else found.limit(limit)
-    return found.select(F.array_sort("items").alias("codes"), F.col("freq").alias("orders"))
+    return found.select(F.sort_array("items").alias("codes"), F.col("freq").alias("orders"))
 
 
 def _as_itemsets(pairs: DataFrame, frequencies: Ints, floor: Floor) -> DataFrame:
