@@ -1,10 +1,10 @@
 """Frequent itemsets: MLlib's FPGrowth over coded baskets, one scope after the other, down to the floor that the budget allows.
 
 MLlib knows no greatest length: all lengths are mined and those above max_length cut at the end.
-Many lines are trimmed first, and their items and pairs counted (lib.rules.pairs). Each of FPGrowth's partitions builds a prefix tree of
-nearly all lines that it gets, and sends it through a shuffle, which takes longer than what then comes out of it: so there are only as many
-as the lines ask for. Cost: linear in lines per floor for the trees, and in itemsets for the rest. Sources: Han, Pei and Yin (2000); Li et
-al. (2008), PFP.
+A floor above the wanted one that few items reach is told by lib.rules.subsets. Many lines are trimmed first, and their items and pairs
+counted (lib.rules.pairs). Each of FPGrowth's partitions builds a prefix tree of nearly all lines that it gets, and sends it through a
+shuffle, which takes longer than what then comes out of it: so there are only as many as the lines ask for. Cost: linear in lines per floor
+for the trees, and in itemsets for the rest. Sources: Han, Pei and Yin (2000); Li et al. (2008), PFP.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lib.rules.coding import Coded, Ints, Scope, Stage, code_baskets
 from lib.rules.floors import Floor, Search, search_floor
 from lib.rules.itemsets import decode, mark_closed, without_trivial
 from lib.rules.pairs import count_pairs, trim
+from lib.rules.subsets import MOST_ITEMS, mine_subsets
 from lib.settings.rules import Rules
 
 Note = Callable[[str], None]
@@ -131,7 +132,11 @@ def _mine_scope(
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
         name = f"{number}_{floor.least}"
-        found = _mine(baskets, scope.frequencies, floor, limit, stage, name)
+        if place + 1 < len(rungs) and floor.items <= MOST_ITEMS:
+            found = mine_subsets(baskets, floor.items, floor.least)
+            found = found if limit is None else found.limit(limit)
+        else:
+            found = _mine(baskets, scope.frequencies, floor, limit, stage, name)
         named = found.select(F.lit(scope.name).alias("scope"), "codes", "orders")
         kept[floor.least] = stage(named, f"mined_{name}")
         return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])

@@ -14,6 +14,7 @@ from lib.rules.coding import least_orders
 from lib.rules.floors import Floor, ladder, search_floor
 from lib.rules.levels import ancestors_of
 from lib.rules.mining import BasketTooLong, find_itemsets
+from lib.rules.subsets import mine_subsets
 from lib.runtime.store import conform
 from lib.settings import load
 from lib.settings.errors import SettingsError
@@ -95,7 +96,7 @@ def test_itemsets_are_efficient_aprioris_in_every_scope_and_closed_and_maximal_b
 
 def test_trimmed_baskets_give_the_same_itemsets_and_keep_the_same_budget(spark, two_scopes, monkeypatch):
     monkeypatch.setattr(mining, "TRIM_FROM", 0)
-    found = mine(spark, two_scopes, min_support=0.02)
+    found = mine(spark, two_scopes, min_support=0.02, max_length=8)
     for scope, orders in (("all", two_scopes["all"]), ("country:be", two_scopes["country_be"])):
         assert counts(found, scope) == theirs(orders, 0.02)
     small = mine(spark, {"all": two_scopes["all"]}, min_support=0.02, max_itemsets=60)
@@ -122,6 +123,14 @@ def test_what_is_in_no_triangle_of_frequent_pairs_is_dropped(monkeypatch, most):
                 expected = [any(tied[a] & tied[code] for a in tied[code]) for code in row]
             assert list(kept) == expected
     assert not pairs._in_triangles(codes, known[:0], 20).any()
+
+
+def test_the_subsets_of_a_few_items_are_counted_as_apriori_counts_them(spark, two_scopes):
+    orders = [sorted({int(item[1:]) for item in order}) for order in two_scopes["all"]]
+    baskets = spark.createDataFrame([(order,) for order in orders], "codes array<int>").repartition(3)
+    rows = mine_subsets(baskets, 9, 3).collect()
+    few = [[f"{code}" for code in order if code < 9] for order in orders]
+    assert {tuple(map(str, row["codes"])): row["orders"] for row in rows} == theirs(few, 3 / 150)
 
 
 def test_what_was_mined_is_given_back_by_scope_with_its_customers(spark):
