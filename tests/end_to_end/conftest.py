@@ -37,6 +37,8 @@ draws = 10
 [interests]
 topics = [2]
 iterations = 3
+[recommend]
+models = ["als", "rules", "popular"]
 [als]
 rank = 2
 iterations = 2

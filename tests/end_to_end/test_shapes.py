@@ -62,6 +62,12 @@ item_id = "_c1"
 rating = "_c2"
 event_type = "'rating'"
 event_time = "timestamp_seconds(cast(_c3 AS bigint))"
+[recommend]
+models = [
+    "als", "item_cf", "user_cf", "ease", "content", "content_w2v", "item2vec", "interests", "rules", "popular_in_group", "popular",
+]
+[item2vec]
+min_count = 1
 [sources.films]
 path = "{folder}/films.json"
 format = "json"
