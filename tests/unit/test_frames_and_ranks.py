@@ -112,7 +112,7 @@ def test_ranks_are_made_from_more_than_one_part(spark, stage, several_parts):
     ranked = rank_ids(frame, "item_id", keep)
     ((name, rows),) = staged
     assert name == "ranks_item_id"
-    assert rows.select("part").distinct().count() > 2
+    assert rows.select("_part").distinct().count() > 2
     assert ranked.agg(F.min("index"), F.max("index"), F.count_distinct("index")).head()[:] == (
         0,
         len(IDS) - 1,
