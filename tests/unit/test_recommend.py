@@ -16,7 +16,6 @@ from lib.recommend.recommendations import recommend
 from lib.tables import contract
 from tests.builders import AS_OF, MOMENT, all_kept
 
-
 FEW = ["als", "popular"]
 """Where the models don't matter."""
 
