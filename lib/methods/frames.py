@@ -25,6 +25,11 @@ def pick(values: Sequence[object], place: Column) -> Column:
     return F.when(place.isNotNull(), F.element_at(F.array(*map(F.lit, values)), place.cast("int") + 1))
 
 
+def add_in_order(values: Column) -> Column:
+    """The sum of an array of doubles, from the first to the last: sums of floats depend on their order."""
+    return F.aggregate(values, F.lit(0.0), lambda total, value: total + value)
+
+
 def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[list[str], bool]:
     """The wanted values of a column of few different values, or, where it holds none of them, all that it holds (and True)."""
     held = sorted(row[column] for row in df.select(column).distinct().collect())  # few values

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from lib.methods.frames import add_in_order
 from lib.recommend.recommendations import fused_weight
 from lib.settings.recommend import Recommend
 from lib.tables import contract
@@ -23,7 +24,7 @@ def find_audiences(candidates: DataFrame, warm: DataFrame, items: DataFrame, wan
         "adds", fused_weight(wanted)
     )
     adds = F.sort_array(F.collect_list("adds"), asc=False)
-    scored = told.where("adds > 0").groupBy("customer_id", "item_id").agg(_add_up(adds).alias("score"))
+    scored = told.where("adds > 0").groupBy("customer_id", "item_id").agg(add_in_order(adds).alias("score"))
     described = scored.join(items.select("item_id", "category", "brand"), on="item_id", how="left")
     found = [_of_kind(described, kind, wanted.audience_size) for kind in wanted.audience_kinds]
     none = candidates.sparkSession.createDataFrame([], contract("audiences").schema_ddl())
@@ -33,13 +34,8 @@ def find_audiences(candidates: DataFrame, warm: DataFrame, items: DataFrame, wan
 def _of_kind(described: DataFrame, kind: str, size: int) -> DataFrame:
     named = F.col("item_id" if kind == "item" else kind)
     of = described.where(named.isNotNull()).groupBy(named.alias("value"), "customer_id")
-    summed = of.agg(_add_up(F.sort_array(F.collect_list("score"), asc=False)).alias("score"))
+    summed = of.agg(add_in_order(F.sort_array(F.collect_list("score"), asc=False)).alias("score"))
     best = Window.partitionBy("value").orderBy(F.desc("score"), "customer_id")
     ranked = summed.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= size)
     audience = F.concat(F.lit(f"{kind}:"), "value")
     return ranked.select(audience.alias("audience"), F.lit(kind).alias("kind"), "value", "customer_id", "rank", "score")
-
-
-def _add_up(ordered: Column) -> Column:
-    """In their order: sums of floats depend on it."""
-    return F.aggregate(ordered, F.lit(0.0), lambda total, more: total + more)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from scipy import sparse
 
-from lib.recommend.histories import Matrix, blocks, with_data
+from lib.recommend.histories import Matrix, blocks, entry_rows, row_norms, with_data
 from lib.recommend.item_cf import SIMILAR, best_neighbours
 from lib.recommend.scoring import DIGITS
 from lib.recommend.words import ItemWords
@@ -48,7 +48,7 @@ class ItemVectors:
 
     def contributions(self, histories: Matrix, items: Ints) -> Matrix:
         """What each history item adds to the score of the item of the same row."""
-        owners = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
+        owners = entry_rows(histories)
         norms = row_norms(histories @ self.matrix)
         alike = self.products(histories.indices, items[owners])
         return with_data(
@@ -103,13 +103,6 @@ def unit_rows(matrix: Matrix) -> Matrix:
     if sparse.issparse(matrix):
         return (sparse.diags_array(scale, format="csr") @ matrix).tocsr()
     return matrix * scale[:, None]
-
-
-def row_norms(matrix: Matrix) -> Floats:
-    """Length of each row."""
-    squares = matrix.power(2) if sparse.issparse(matrix) else matrix**2
-    norms: Floats = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
-    return norms
 
 
 def _dense(matrix: Matrix) -> Floats:

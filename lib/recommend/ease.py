@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import linalg
 
 from lib.methods.gram import multiply_columns
-from lib.recommend.histories import Histories, Matrix, as_matrix, pattern, with_data
+from lib.recommend.histories import Histories, Matrix, as_matrix, entry_rows, pattern, with_data
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ItemWeights:
 
     def contributions(self, histories: Matrix, items: npt.NDArray[np.int64]) -> Matrix:
         """What each history item adds to the score of the item of the same row."""
-        rows = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
+        rows = entry_rows(histories)
         data = self.weights[histories.indices, items[rows]].astype(np.float64)
         return with_data(histories, data)
 

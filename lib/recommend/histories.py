@@ -134,6 +134,18 @@ def pattern(matrix: Matrix, dtype: type[np.floating] = np.float64) -> Matrix:
     return with_data(matrix, np.ones(len(matrix.data), dtype=dtype))
 
 
+def entry_rows(matrix: Matrix) -> npt.NDArray[np.int64]:
+    """The row of each entry, in the order of the entries."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def row_norms(matrix: Matrix) -> Floats:
+    """Length of each row, sparse or dense."""
+    squares = matrix.power(2) if sparse.issparse(matrix) else matrix**2
+    norms: Floats = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
+    return norms
+
+
 def less_the_mean(matrix: Matrix) -> Matrix:
     """Each value less the mean of those of its row."""
     lengths = np.diff(matrix.indptr)

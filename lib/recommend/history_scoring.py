@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from lib.methods.lists import make_lists
-from lib.recommend.histories import ItemIndex, as_matrix, blocks
+from lib.recommend.histories import ItemIndex, as_matrix, blocks, entry_rows
 from lib.recommend.scoring import best_of_each_row, leave_out_seen
 
 REASONS = 3
@@ -125,7 +125,7 @@ def _terms(explainer: Explainer | None, histories: sparse.csr_matrix, places: In
 
 def _largest(parts: sparse.csr_matrix) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
     """Row, column and value of the REASONS largest values above 0 of each row, the largest first."""
-    owners = np.repeat(np.arange(parts.shape[0]), np.diff(parts.indptr))
+    owners = entry_rows(parts)
     raising = parts.data > 0
     owners, columns, weights = owners[raising], parts.indices[raising], parts.data[raising]
     order = np.lexsort((columns, -weights, owners))

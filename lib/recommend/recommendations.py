@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from lib.methods.frames import add_in_order
 from lib.recommend.group_popularity import IN_GROUP
 from lib.settings.recommend import Recommend
 
@@ -58,8 +59,7 @@ def fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
     items = told.groupBy("customer_id", "item_id").agg(F.array_sort(F.collect_list(part)).alias("parts"))
     scored = items.select(
         "customer_id", "item_id",
-        # in the order of the parts: sums of floats depend on it
-        F.aggregate("parts.adds", F.lit(0.0), lambda total, more: total + more).alias("score"),
+        add_in_order(F.col("parts.adds")).alias("score"),
         F.col("parts")[0]["reason"].alias("reason"), F.flatten("parts.reasons").alias("reasons"),
         F.array_contains("parts.model", NEW_ITEMS).alias("new"),
     )  # fmt: skip

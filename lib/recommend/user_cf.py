@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lib.recommend.histories import Histories, Matrix, Note, as_matrix, blocks, less_the_mean, pattern
+from lib.methods.frames import add_in_order
+from lib.recommend.histories import Histories, Matrix, Note, as_matrix, blocks, less_the_mean, pattern, row_norms
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import UserCf
 
@@ -81,7 +82,7 @@ def compare(mine: Matrix, theirs: Matrix, settings: UserCf) -> Floats:
     """Similarity of each row of `mine` with each of `theirs`; 0 where it can't be told."""
     if settings.similarity == "cosine":
         product = (mine @ theirs.T).toarray()
-        scale = np.outer(_norms(mine), _norms(theirs))
+        scale = np.outer(row_norms(mine), row_norms(theirs))
     else:
         product, scale = _centred_over_common(mine, theirs)
     similarity: Floats = np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-12)
@@ -102,17 +103,13 @@ def _centred_over_common(mine: Matrix, theirs: Matrix) -> tuple[Floats, Floats]:
     return xy, np.sqrt(np.maximum(xx, 0.0) * np.maximum(yy, 0.0))
 
 
-def _norms(matrix: Matrix) -> Floats:
-    norms: Floats = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
-    return norms
-
-
 def neighbour_rows(similar: DataFrame, histories: Histories, reference: Reference) -> DataFrame:
     """customer_id, places, strengths, seen: of each customer the similarities to the reference's customers, and last their own mean."""
     cell = F.struct("place", "similarity")
     lists = similar.groupBy("customer_id").agg(F.array_sort(F.collect_list(cell)).alias("cells"))
-    total = F.aggregate("strengths", F.lit(0.0), lambda so_far, strength: so_far + strength)
-    own = histories.rows.select("customer_id", "seen", (total / F.size("strengths")).alias("mean"))
+    own = histories.rows.select(
+        "customer_id", "seen", (add_in_order(F.col("strengths")) / F.size("strengths")).alias("mean")
+    )
     return lists.join(own, on="customer_id", how="inner").select(
         "customer_id",
         F.concat("cells.place", F.array(F.lit(len(reference.ids)))).alias("places"),
