@@ -21,7 +21,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lib.features.documents import Corpus, as_vectors
-from lib.methods.frames import arrange, hash_share
+from lib.methods.frames import add_in_order, arrange, hash_share
 from lib.settings.features import Interests
 from lib.settings.sections import Fit
 
@@ -124,8 +124,7 @@ def perplexity(topics: Topics, documents: DataFrame, seed: int) -> float:
 
 
 def _dot(left: str, right: str) -> Column:
-    products = F.zip_with(left, right, lambda x, y: x * y)
-    return F.aggregate(products, F.lit(0.0), lambda total, product: total + product)
+    return add_in_order(F.zip_with(left, right, lambda x, y: x * y))
 
 
 def relevance(weights: Floats, shares: Floats, balance: float) -> Floats:

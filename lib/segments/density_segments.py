@@ -14,6 +14,7 @@ from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.methods.frames import add_in_order
 from lib.segments.centres import Centre
 from lib.segments.density import Stage, count_vectors, density_clusters
 from lib.segments.k_distance import default_min_points, propose_eps
@@ -78,9 +79,7 @@ def _members(clustered: DataFrame, regions: list[Region], eps: float, min_points
         F.lit(NAME).alias("segmentation"),
         "customer_id",
         F.coalesce("segment_id", F.lit(NOISE)).alias("segment_id"),
-        F.when(placed, F.sqrt(F.aggregate(squares, F.lit(0.0), lambda total, square: total + square))).alias(
-            "distance"
-        ),
+        F.when(placed, F.sqrt(add_in_order(squares))).alias("distance"),
         F.when(placed, F.greatest(F.lit(0.0), 1 - F.col("core_distance") / eps)).alias("confidence"),
         _reason(placed, eps, min_points).alias("reason"),
     )
