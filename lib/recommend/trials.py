@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import accumulate
 from math import log2
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.methods.frames import pick
+from lib.recommend import splits
 from lib.recommend.als import equations_of, fit_als
 from lib.recommend.factor_scoring import top_by_factors
 from lib.recommend.factors import FactorModel
@@ -42,26 +43,11 @@ class Split:
 
 
 def hold_out(events: DataFrame, goods: DataFrame, settings: Settings, as_of: date) -> Split:
-    """The events of the last `als.validation_days` apart; with 0 days each customer's newest item (ties by id), where they have two.
-
-    truth are the items for which a taste was shown in what was held out, and none before.
-    """
-    wanted, days = settings.recommend, settings.als.validation_days
-    if days:
-        cut = as_of - timedelta(days=days)
-        is_late = F.coalesce(F.col("event_time") >= F.lit(cut), F.lit(False))
-        early = weigh_interactions(events.where(~is_late), goods, wanted, cut)
-        late = weigh_interactions(events.where(is_late), goods, wanted, as_of).select("customer_id", "item_id")
-        return Split(early, late.join(early, on=["customer_id", "item_id"], how="left_anti"))
-    liked = weigh_interactions(events, goods, wanted, as_of).select("customer_id", "item_id")
-    latest = events.groupBy("customer_id", "item_id").agg(F.max("event_time").alias("latest"))
-    newest = Window.partitionBy("customer_id").orderBy(F.desc_nulls_last("latest"), "item_id")
-    ranked = liked.join(latest, on=["customer_id", "item_id"], how="inner").withColumns(
-        {"nth": F.row_number().over(newest), "held": F.count("*").over(Window.partitionBy("customer_id"))}
-    )
-    truth = ranked.where("nth = 1 AND held > 1").select("customer_id", "item_id")
-    rest = events.join(truth, on=["customer_id", "item_id"], how="left_anti")
-    return Split(weigh_interactions(rest, goods, wanted, as_of), truth)
+    """The events of the last `als.validation_days` apart; with 0 days each customer's newest item (ties by id), where they have two."""
+    days = settings.als.validation_days
+    rule = splits.Rule("time", days=days) if days else splits.Rule("last")
+    parts = splits.split_events(events, goods, rule, settings.recommend, as_of)
+    return Split(weigh_interactions(parts.learn, goods, settings.recommend, parts.as_of), parts.truth)
 
 
 @dataclass(frozen=True)
