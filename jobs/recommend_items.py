@@ -14,12 +14,13 @@ from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
 from lib.recommend.asking import items_like, offers_to
 from lib.recommend.audiences import find_audiences
+from lib.recommend.blends import read_blend, score_items
 from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.factorisation import LastFactors
 from lib.recommend.group_popularity import find_groups
 from lib.recommend.item_context import lift_contexts
-from lib.recommend.lists import count_offers, make_lists
+from lib.recommend.lists import count_offers, is_held_out, make_lists
 from lib.recommend.recommendations import recommend
 from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Question, Run
@@ -46,12 +47,16 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     found = find_candidates(known, rules, last, settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
+    blend = read_blend(run.base("blend_weights"), wanted)
     # the lists may be chosen from more than they hold
-    pooled = recommend(candidates, known.everyone, wanted, run.note)
+    scored = score_items(candidates, known.warm, known.popularity, blend, wanted)
+    pooled = recommend(candidates, scored, known.everyone, blend, wanted, run.note)
     return {
         "candidates": candidates.where(F.col("rank") <= wanted.top_n),
-        "recommendations": count_offers(make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before),
-        "audiences": find_audiences(candidates, known.warm, items, wanted),
+        "recommendations": count_offers(
+            make_lists(pooled, facts, found.words, wanted, run.stage, run.note), before, wanted
+        ),
+        "audiences": find_audiences(scored.where(~is_held_out(wanted)), items, wanted),
         "item_context": lift_contexts(known.liked, zones, settings.context.properties, wanted),
         "similar_items": found.similar_items,
         "similar_customers": found.similar_customers,
@@ -88,7 +93,7 @@ JOB = Job(
         "interest_topics",
         "customer_interests",
     ),
-    reads_base=("recommendations", "item_vectors", "model_trials"),
+    reads_base=("recommendations", "item_vectors", "model_trials", "blend_weights"),
     writes=(
         "candidates",
         "recommendations",

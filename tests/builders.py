@@ -13,6 +13,8 @@ from pyspark.sql import types as T
 from lib.events.orders import with_baskets
 from lib.features.days import summarise_days, total_days
 from lib.features.persons import measure_types
+from lib.recommend.blends import fused_blend, score_items
+from lib.recommend.recommendations import recommend
 from lib.settings import load
 from lib.tables import Column, contract
 
@@ -80,6 +82,8 @@ class Build:
             filled |= {"measure": "spend"}
         if "audience" in filled:
             filled |= {"kind": "item"}
+        if "feature" in filled and "blend" in filled:
+            filled |= {"kind": "much"}
         if "relative_change" in filled:
             filled |= {"change": "new"}
         if "severity" in filled:
@@ -111,3 +115,10 @@ def without_highlights(profiles: DataFrame) -> DataFrame:
     table = contract("segment_profiles")
     named = ("top_items", "top_categories", "context", "lifecycle")
     return profiles.withColumns({name: F.lit(None).cast(table.column(name).type) for name in named})
+
+
+def fused_pool(candidates, everyone, wanted, note):
+    """What lists are chosen from, by the weights of the settings."""
+    blend = fused_blend(wanted)
+    scored = score_items(candidates, everyone.where("history > 0"), None, blend, wanted)
+    return recommend(candidates, scored, everyone, blend, wanted, note)

@@ -38,6 +38,6 @@ def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[l
     return held, True
 
 
-def hash_share(share: float, salt: int, *columns: Column | str) -> Column:
+def hash_share(share: float, salt: int | str, *columns: Column | str) -> Column:
     """True for about this share of the rows, by a hash of the columns alone: the same rows in every run."""
     return F.pmod(F.xxhash64(F.lit(salt), *columns), F.lit(BUCKETS)) < F.lit(share * BUCKETS)

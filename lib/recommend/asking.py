@@ -1,8 +1,8 @@
 """What is offered to one customer, here and now, and what is like one item: answers out of the published tables.
 
 In a context the scores of the customer's candidates are multiplied by the items' lifts there (item_context), and the list is cut from
-them anew; an item without a lift keeps its score. Where business rules, diversity or kept places have shaped the lists, the published
-list alone is put in another order. Cost: one customer's rows.
+them anew; an item without a lift keeps its score. Where business rules, diversity or kept places have shaped the lists, or a learned blend
+has made them, the published list alone is put in another order. Cost: one customer's rows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from operator import or_
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from lib.recommend.recommendations import fuse
+from lib.recommend.blends import FUSED, fused_blend, score_items
+from lib.recommend.recommendations import take_best
 from lib.settings import Settings
+from lib.settings.recommend import Recommend
 
 
 class Unknown(ValueError):
@@ -34,15 +36,21 @@ def offers_to(tables: Mapping[str, DataFrame], settings: Settings, asked: str, c
     own = F.col("customer_id") == person["customer_id"]
     listed = tables["recommendations"].where(own)
     if context:
-        shaped = settings.recommend.depth > settings.recommend.top_n
-        whole = settings.recommend.model_copy(update={"top_n": 10_000})
-        fused = listed if shaped else fuse(tables["candidates"].where(own), whole)
-        # newcomers have no candidates that are fused by rank: their list is what is popular
-        pool = listed if listed.where("model = 'hybrid'").isEmpty() else fused
-        listed = _in_context(pool, tables["item_context"], context, settings.recommend.top_n)
+        wanted = settings.recommend
+        # newcomers, and lists of learned blends or shaped ones, are put in another order as they are
+        fused = wanted.depth == wanted.top_n and not listed.where(F.col("model") == FUSED).isEmpty()
+        pool = _fuse(tables["candidates"].where(own), wanted) if fused else listed
+        listed = _in_context(pool, tables["item_context"], context, wanted.top_n)
     titled = listed.join(tables["items"].select("item_id", "title"), on="item_id", how="left")
     weights = F.transform("reasons", _tell)
     return titled.select("rank", "item_id", "title", "score", "model", "reason", weights.alias("reasons")).sort("rank")
+
+
+def _fuse(candidates: DataFrame, wanted: Recommend) -> DataFrame:
+    """All that the models offer one customer, by the weights of the settings."""
+    warm = candidates.select("customer_id", F.lit(1).alias("history")).distinct()
+    scored = score_items(candidates, warm, None, fused_blend(wanted), wanted)
+    return take_best(scored, wanted.model_copy(update={"top_n": 10_000})).withColumn("model", F.lit(FUSED))
 
 
 def items_like(

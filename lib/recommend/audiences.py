@@ -1,8 +1,7 @@
 """Who is most likely to want an item, a category or a brand: the models' offers, read from the item's side.
 
 An item's score for a customer is that of their list, before anything is cut; a category's or brand's is the sum over its items. Customers
-without history are in none: what is popular says nothing of them. Cost: one aggregation of the candidates by customer and item, and one
-window per kind of audience.
+without history are in none: what is popular says nothing of them. Cost: one window per kind of audience over what the blend scored.
 """
 
 from __future__ import annotations
@@ -13,21 +12,20 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from lib.methods.frames import add_in_order
-from lib.recommend.recommendations import fused_weight
 from lib.settings.recommend import Recommend
 from lib.tables import contract
 
 
-def find_audiences(candidates: DataFrame, warm: DataFrame, items: DataFrame, wanted: Recommend) -> DataFrame:
-    """Rows of audiences: of each item, category and brand the `recommend.audience_size` customers of `warm` with the highest score."""
-    told = candidates.join(warm.select("customer_id"), on="customer_id", how="left_semi").withColumn(
-        "adds", fused_weight(wanted)
+def find_audiences(scored: DataFrame, items: DataFrame, wanted: Recommend) -> DataFrame:
+    """Rows of audiences: of each item, category and brand the `recommend.audience_size` customers with the highest score.
+
+    scored: customer_id, item_id, score of those with a history.
+    """
+    described = scored.select("customer_id", "item_id", "score").join(
+        items.select("item_id", "category", "brand"), on="item_id", how="left"
     )
-    adds = F.sort_array(F.collect_list("adds"), asc=False)
-    scored = told.where("adds > 0").groupBy("customer_id", "item_id").agg(add_in_order(adds).alias("score"))
-    described = scored.join(items.select("item_id", "category", "brand"), on="item_id", how="left")
     found = [_of_kind(described, kind, wanted.audience_size) for kind in wanted.audience_kinds]
-    none = candidates.sparkSession.createDataFrame([], contract("audiences").schema_ddl())
+    none = scored.sparkSession.createDataFrame([], contract("audiences").schema_ddl())
     return reduce(DataFrame.unionByName, found, none)
 
 

@@ -6,8 +6,8 @@ that scores everything; rules are one join of histories with the items before th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
 
@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.recommend.business_rules import exclude_items
-from lib.recommend.collaborative import Offers, offer_by_histories
+from lib.recommend.collaborative import Learned, Offers, offer_by_histories
 from lib.recommend.content import WordVectors
 from lib.recommend.content_candidates import offer_by_content
 from lib.recommend.eligibility import eligible_items, new_items
@@ -103,7 +103,10 @@ def _everyone(customers: DataFrame, interactions: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Candidates:
-    """rows: rows of candidates. words: of the items by place, for diversity. The others: rows of the tables of these names."""
+    """rows: rows of candidates. words: of the items by place, for diversity. items: by place; None: nobody has a history.
+
+    raters: models to be asked for ratings. The others: rows of the tables of these names.
+    """
 
     rows: DataFrame
     similar_items: DataFrame
@@ -112,6 +115,8 @@ class Candidates:
     item_vectors: DataFrame
     model_trials: DataFrame
     words: tuple[WordVectors, ItemIndex] | None = None
+    items: ItemIndex | None = None
+    raters: Mapping[str, Learned] = field(default_factory=dict)
 
 
 def find_candidates(
@@ -120,7 +125,7 @@ def find_candidates(
     """The best `recommend.depth` items of every wanted model for every customer it can say something about."""
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
-    offers, alike, words = Offers(), [], None
+    offers, alike, words, index = Offers(), [], None, None
     factors: FactorOffers | None = None
     if known.eligible.isEmpty():
         note("no item may be offered: each is no goods, out of stock, not available or excluded by a rule")
@@ -128,6 +133,7 @@ def find_candidates(
         if "rules" in wanted:
             found.append(_by_rules(known, rules, settings))
         histories = _histories(known, settings, stage, note)
+        index = histories.items
         if "als" in wanted:
             factors = offer_by_factors(histories, known.split, last, settings, known.as_of, stage, note)
             found.append(_by_history(factors.rows, "als"))
@@ -146,6 +152,8 @@ def find_candidates(
         factors.item_vectors if factors else _none(spark, "item_vectors"),
         (factors and factors.model_trials) or _none(spark, "model_trials"),
         words,
+        index,
+        offers.raters,
     )
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from lib.recommend.ease import fit_ease
 from lib.recommend.histories import Histories
-from lib.recommend.history_scoring import top_by_history
+from lib.recommend.history_scoring import Scorer, top_by_history
 from lib.recommend.item_cf import ItemNeighbours, find_similar_items, similarity_matrix
 from lib.recommend.scoring import place_items
 from lib.recommend.user_cf import CustomerNeighbours, choose_reference, find_similar_customers, neighbour_rows
@@ -24,11 +24,24 @@ Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A model of ratings that can be asked for any item: rows as it reads them, of so many places, and its scores."""
+
+    rows: DataFrame
+    width: int
+    scorer: Scorer
+
+
 @dataclass
 class Offers:
-    """model → its rows (customer_id, rank, item_id, score, because); and who is like whom, for those that say so."""
+    """model → its rows (customer_id, rank, item_id, score, because); and who is like whom, for those that say so.
+
+    raters: the models whose scores are in the scale of ratings.
+    """
 
     rows: dict[str, DataFrame] = field(default_factory=dict)
+    raters: dict[str, Learned] = field(default_factory=dict)
     similar_items: DataFrame | None = None
     similar_customers: DataFrame | None = None
 
@@ -51,6 +64,8 @@ def _by_items(histories: Histories, settings: Settings, stage: Stage, offers: Of
     similar = stage(find_similar_items(histories, settings.item_cf, settings.fit.partitions), "similar_items")
     model = ItemNeighbours(similarity_matrix(similar, len(items)), settings.item_cf.prediction == "average")
     depth = settings.recommend.depth
+    if model.average:
+        offers.raters["item_cf"] = Learned(histories.rows, len(items), model)
     offers.rows["item_cf"] = top_by_history(histories.rows, items, model, len(items), depth, model)
     offers.similar_items = name_neighbours(similar, items.ids, settings.item_cf.similarity)
 
@@ -71,6 +86,8 @@ def _by_customers(histories: Histories, settings: Settings, stage: Stage, note: 
     similar = stage(find_similar_customers(histories, reference, settings.user_cf), "similar_customers")
     rows, width = neighbour_rows(similar, histories, reference), len(reference.ids) + 1
     model = CustomerNeighbours(reference.matrix, settings.user_cf.prediction)
+    if settings.user_cf.prediction != "sum":
+        offers.raters["user_cf"] = Learned(rows, width, model)
     offers.rows["user_cf"] = top_by_history(rows, histories.items, model, width, settings.recommend.depth)
     offers.similar_customers = similar.select(
         F.lit(settings.user_cf.similarity).alias("method"), "customer_id", "rank", "similar_customer_id", "similarity"

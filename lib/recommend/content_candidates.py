@@ -9,13 +9,13 @@ import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.recommend.blends import NEW_ITEMS
 from lib.recommend.collaborative import name_neighbours
 from lib.recommend.content import ItemVectors, WordVectors, find_alike, weigh_words
 from lib.recommend.embeddings import embed_items, embed_words
 from lib.recommend.histories import Histories
 from lib.recommend.history_scoring import top_by_history
 from lib.recommend.reasons import explained_by_history, history_labels
-from lib.recommend.recommendations import NEW_ITEMS
 from lib.recommend.words import read_words
 from lib.settings import Settings
 

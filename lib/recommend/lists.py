@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from lib.methods.frames import hash_share
 from lib.methods.lists import cut_lists, list_lengths
 from lib.recommend.business_rules import Facts, judge, limiting, sponsors
 from lib.recommend.content import ItemVectors
@@ -70,9 +71,15 @@ def make_lists(
     return lists
 
 
-def count_offers(lists: DataFrame, before: DataFrame | None) -> DataFrame:
+def is_held_out(wanted: Recommend) -> Column:
+    """Whether a row's customer is held out: by a salted hash, the same in every release."""
+    return hash_share(wanted.holdout_share, wanted.holdout_salt, "customer_id")
+
+
+def count_offers(lists: DataFrame, before: DataFrame | None, wanted: Recommend) -> DataFrame:
     """Rows of recommendations: `times_offered` is one more than in the release before."""
     columns = contract("recommendations").column_names
+    lists = lists.withColumn("held_out", is_held_out(wanted))
     if before is None:
         return lists.withColumn("times_offered", F.lit(1).cast("bigint")).select(columns)
     earlier = before.select("customer_id", "item_id", F.col("times_offered").alias("earlier"))

@@ -77,6 +77,10 @@ class Recommend(Section):
     """Reciprocal-rank fusion: an item's score is the sum of weight / (constant + rank) over the models that offer it."""
     fusion_weights: dict[str, Annotated[float, Field(ge=0)]]
     """Weight of each model in the fusion; a model that is not listed has none."""
+    blend: Literal["chosen", "settings"]
+    """chosen: lists are made by the blend or model that the last evaluation chose; settings: by fusion_weights."""
+    much_history: Count
+    """Items of a history from which on it is much, in blends; below it is little."""
     pool: Count
     """Items per customer that business rules, diversity and kept places choose from; where there are none of these, top_n is enough."""
     diversity: Share
@@ -89,6 +93,10 @@ class Recommend(Section):
     """Choices at everybody's shares that an item's own are added to before its lift in a context is told."""
     context_z: Annotated[float, Field(ge=0)]
     """Standard deviations from everybody's share from which on an item's lift is published."""
+    holdout_share: Share
+    """Of the customers: who are not to be sent anything, so that what offers bring can be told. Their lists are made and marked."""
+    holdout_salt: str
+    """With it the customers' ids are hashed, which says who they are: another salt holds others out."""
     audience_kinds: list[Literal["item", "category", "brand"]]
     """Of what audiences are made; none: of nothing."""
     audience_size: Count

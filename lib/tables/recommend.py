@@ -45,12 +45,23 @@ RECOMMENDATIONS = Table(
         Column(
             "score",
             "double",
-            "Fused ranks times the factors of rules, or popularity; rules, diversity and kept places may put a lower one first.",
+            "The blend's score times the factors of rules, or popularity; rules, diversity and kept places may put a lower one first.",
             required=True,
         ),
-        Column("model", "string", "hybrid; popular_in_group or popular for customers without history.", required=True),
+        Column(
+            "model",
+            "string",
+            "The blend: hybrid (fused by the settings' weights), hybrid_learned, hybrid_ranked or one model alone; "
+            "popular_in_group or popular for customers without history.",
+            required=True,
+        ),
         Column("reason", "string", "Why the item is offered, in a sentence.", required=True),
         _REASONS,
+        Column(
+            "held_out",
+            "boolean",
+            "Whether the customer is held out, to tell what offers bring: the list is not to be sent.",
+        ),
         Column("times_offered", "bigint", "Releases in a row, this one too, that offer the customer the item."),
     ),
     key=("customer_id", "rank"),

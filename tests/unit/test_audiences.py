@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.recommend.audiences import find_audiences
+from lib.recommend.blends import fused_blend, score_items
 from lib.settings import load
 
 WANTED = load().recommend.model_copy(
@@ -21,11 +22,12 @@ OFFERS = [
 def audiences(build):
     names = ("model", "customer_id", "rank", "item_id")
     candidates = build("candidates", *(dict(zip(names, offer, strict=True)) for offer in OFFERS))
-    warm = build("customers", *({"customer_id": who} for who in ("ann", "bob", "cid", "dee", "eve")))
+    warm = build.frame("customer_id string, history int", *((who, 1) for who in ("ann", "bob", "cid", "dee", "eve")))
+    scored = score_items(candidates, warm, None, fused_blend(WANTED), WANTED)
     items = build(
         "items", {"item_id": "lamp", "category": "light", "brand": None}, {"item_id": "bulb", "category": "light", "brand": "Ω \"x\""},
     )  # fmt: skip
-    rows = find_audiences(candidates, warm, items, WANTED).collect()
+    rows = find_audiences(scored, items, WANTED).collect()
     found = {(row["audience"], row["rank"]): (row["customer_id"], pytest.approx(row["score"])) for row in rows}
     assert len(found) == len(rows)
     return found

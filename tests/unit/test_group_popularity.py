@@ -9,10 +9,9 @@ import pytest
 from lib.recommend.group_popularity import find_groups, offer_in_groups
 from lib.recommend.histories import index_items
 from lib.recommend.interest_candidates import offer_by_interests
-from lib.recommend.recommendations import recommend
 from lib.recommend.repeat import offer_again
 from lib.recommend.scoring import TooManyItems
-from tests.builders import AS_OF, MOMENT, all_kept
+from tests.builders import AS_OF, MOMENT, all_kept, fused_pool
 
 COUNTRIES = {"a": "GB", "b": "GB", "c": "GB", "d": "FR", "new": "GB", "far": "FR", "none": None}
 
@@ -73,7 +72,7 @@ def test_newcomers_get_their_groups_favourites_first_and_a_whole_list(build, set
     )
     everyone = build.frame("customer_id string, history bigint", ("new", 0), ("none", 0))
     found = (
-        recommend(candidates, everyone, changed(settings, 3).recommend, lambda _: None)
+        fused_pool(candidates, everyone, changed(settings, 3).recommend, lambda _: None)
         .sort("customer_id", "rank")
         .collect()
     )

@@ -12,11 +12,10 @@ from lib.recommend.business_rules import Facts, exclude_items, judge, past_offer
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.factorisation import LastFactors
 from lib.recommend.lists import count_offers, make_lists
-from lib.recommend.recommendations import recommend
 from lib.recommend.selection import Offers, Wishes, choose
 from lib.settings import SettingsError
 from lib.settings.business_rules import BusinessRule
-from tests.builders import AS_OF, MOMENT, all_kept
+from tests.builders import AS_OF, MOMENT, all_kept, fused_pool
 
 NONE = -np.inf
 
@@ -182,13 +181,13 @@ def test_limits_and_sponsors_are_told_to_the_choice_of_places(judged, build, fac
     }
     wanted, notes = settings.recommend.model_copy(update=keys), []
     pooled = rows.drop("limits", "sponsor").where("NOT (customer_id = 'b' AND item_id IN ('gin', 'cup'))")
-    lists = count_offers(make_lists(pooled, facts, None, wanted, stage, notes.append), None)
+    lists = count_offers(make_lists(pooled, facts, None, wanted, stage, notes.append), None, wanted)
     told = {(row["customer_id"], row["rank"]): row["item_id"] for row in lists.collect()}
     assert told == {
         ("o'neil", 1): "rum", ("o'neil", 2): "gin", ("o'neil", 3): 'tea"☕', ("b", 1): "rum", ("b", 2): 'tea"☕',
     }  # fmt: skip
     assert notes == ["1 lists hold fewer than recommend.top_n items: no more of recommend.pool = 50 pass the rules"]
-    again = count_offers(lists.drop("times_offered"), lists.where("item_id <> 'gin'"))
+    again = count_offers(lists.drop("times_offered", "held_out"), lists.where("item_id <> 'gin'"), wanted)
     assert {(row["item_id"], row["times_offered"]) for row in again.collect()} == {
         ("rum", 2),
         ("gin", 1),
@@ -233,7 +232,7 @@ def test_an_empty_catalogue_after_the_rules_makes_empty_lists_and_says_so(build,
     )
     known = gather(facts.customers.drop("segments"), events, facts.items, AS_OF, told, stage)
     found = find_candidates(known, build("association_rules"), LastFactors(), told, stage, notes.append)
-    pooled = recommend(stage(found.rows, "candidates"), known.everyone, wanted, notes.append)
+    pooled = fused_pool(stage(found.rows, "candidates"), known.everyone, wanted, notes.append)
     assert make_lists(pooled, facts, found.words, wanted, stage, notes.append).isEmpty()
     assert "no item may be offered: each is no goods, out of stock, not available or excluded by a rule" in notes
 
@@ -272,7 +271,7 @@ def test_lists_are_diverse_and_keep_a_place_for_what_is_new(build, settings, sta
     known = gather(customers, all_kept(build("events", *rows)), items, AS_OF, told, stage)
     assert [row["item_id"] for row in known.new.collect()] == ["new"]
     found = find_candidates(known, build("association_rules"), LastFactors(), told, stage, pytest.fail)
-    pooled = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, lambda _: None)
+    pooled = fused_pool(stage(found.rows, "candidates"), known.everyone, told.recommend, lambda _: None)
     facts = Facts(items, customers, past_offers(build("events"), None, AS_OF))
     lists = make_lists(pooled, facts, found.words, told.recommend, stage, pytest.fail)
     mine = sorted((row["rank"], row["item_id"]) for row in lists.where("customer_id = 'me'").collect())

@@ -12,9 +12,8 @@ from lib.recommend.eligibility import eligible_items
 from lib.recommend.factorisation import LastFactors
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
-from lib.recommend.recommendations import recommend
 from lib.tables import contract
-from tests.builders import AS_OF, MOMENT, all_kept
+from tests.builders import AS_OF, MOMENT, all_kept, fused_pool
 
 FEW = ["als", "popular"]
 """Where the models don't matter."""
@@ -61,7 +60,7 @@ def run(build, small, stage, pairs, customers=None, events=None, items=None, rul
     told = small(**keys)
     wanted = rules if rules is not None else build("association_rules")
     found = find_candidates(known, wanted, LastFactors(), told, stage, notes.append)
-    offered = recommend(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
+    offered = fused_pool(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
 
