@@ -8,12 +8,14 @@ def all_jobs() -> list[Job]:
     from jobs import (
         build_features,
         describe_context,
+        evaluate_recommendations,
         find_factors,
         generate_events,
         ingest_events,
         match_returns,
         mine_rules,
         recommend_items,
+        record_offers,
         resolve_identities,
         segment_customers,
         summarise_days,
@@ -34,5 +36,7 @@ def all_jobs() -> list[Job]:
         segment_customers.JOB,
         mine_rules.JOB,
         recommend_items.JOB,
+        record_offers.JOB,
+        evaluate_recommendations.JOB,
         generate_events.JOB,
     ]

@@ -62,6 +62,12 @@ class Execution:
             raise RuntimeError(f"{self.job.name} has no as-of: it runs before one is known")
         return self._plan.as_of
 
+    @property
+    def refresh_id(self) -> str:
+        if self._plan is None:
+            raise RuntimeError(f"{self.job.name} is part of no refresh")
+        return self._plan.refresh_id
+
     def base(self, table: str) -> DataFrame | None:
         base = self._releases.base(self.as_of) if self._releases else None
         return current_rows(self._store, base, table) if base and table in base.tables else None
@@ -127,6 +133,13 @@ class Execution:
             if self._since is None or self.counts.rows_in:
                 self.counts.outputs[table] = upkeep.write_kept(self._store, table, rows, self._until)
         return True
+
+    def run_append(self, since: date | None) -> None:
+        """Record what was published; rows from before `since` go."""
+        (table,) = self.job.writes
+        with self._timed():
+            rows = self.job.transform(self._inputs(), self._settings, self)[table]
+            self.counts.outputs[table] = self.counts.rows_out = self._store.append(table, rows, since)
 
     def run_data_sets(self, path: str, form: str) -> None:
         """Compute and write the data sets of a job that writes no table, each in place of an earlier one."""

@@ -32,6 +32,10 @@ class Run(Protocol):
         """The date everything is computed as of."""
 
     @property
+    def refresh_id(self) -> str:
+        """The refresh that the job is part of."""
+
+    @property
     def started_at(self) -> datetime:
         """When the job began: the clock of an ingest."""
 
@@ -108,6 +112,11 @@ class Job:
     def keeps(self) -> bool:
         """Whether it keeps a table up to date with the ingested ones: it runs after each ingest."""
         return any(contract(table).writing == "kept" for table in self.writes)
+
+    @property
+    def appends(self) -> bool:
+        """Whether it records what was published: it runs after each publication."""
+        return any(contract(table).writing == "appended" for table in self.writes)
 
     @property
     def summary(self) -> str:

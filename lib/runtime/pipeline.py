@@ -45,9 +45,11 @@ class Pipeline:
             ingested = [self._ingest(job) for job in chosen if job.reads_sources]
             publishing = [job for job in chosen if job.publishes]
             ingested += self._keep_up(chosen)
+            releases = Releases(self.store)
+            if publishing or any(job.appends for job in chosen):
+                self._record(releases)  # what an earlier run published and could not record
             if not publishing:
                 return None
-            releases = Releases(self.store)
             plan = self.plan(publishing, as_of, releases)
             for table in plan.stale_inputs:
                 say(f"  {table} is out of date and is read as it is: refresh brings it up to date")
@@ -60,6 +62,7 @@ class Pipeline:
             if lease is not None:
                 lease.verify()
             release = self._publish(plan, releases, log, checks)
+            self._record(releases)
             self._clean_up(releases)
             return release
 
@@ -77,7 +80,7 @@ class Pipeline:
         writers, names = writers_of(self.jobs), {job.name for job in chosen}
         for job in chosen:
             for table in job.reads:
-                if writers[table].name in names:
+                if writers[table].name in names or contract(table).writing == "appended":
                     continue
                 there = table in current.tables if contract(table).published and current else self.store.exists(table)
                 if not there:
@@ -148,6 +151,29 @@ class Pipeline:
             rows |= log.outputs(step)
         return releases.publish(plan.refresh_id, plan.as_of, tables, rows, dict(plan.versions), checks)
 
+    def _record(self, releases: Releases) -> None:
+        """Append what the current release published anew, where that is not yet done. A failure is made good by the next run."""
+        current = releases.current
+        if current is None:
+            return
+        for job in (job for job in self.jobs if job.appends):
+            made = {current.tables.get(table) for table in job.reads if contract(table).published}
+            source, (table,) = current.tables.get(job.reads[0]), job.writes
+            if source is None or None in made:
+                continue
+            when = contract(table).when
+            done = (F.col("refresh_id") == source) | (F.col(str(when)) == F.lit(current.as_of))
+            if not self.store.read(table).where(done).isEmpty():
+                continue
+            plan = Plan(current.as_of, (), (), source)
+            execution = Execution(self.store, self.settings, job, plan, releases)
+            try:
+                execution.run_append(current.as_of - timedelta(days=self.settings.feedback.keep_days))
+            except Exception as error:
+                say(f"{job.name:<24} failed, and the next run makes it good: {one_line(error)}")
+            else:
+                say(execution.line())
+
     def _clean_up(self, releases: Releases) -> None:
         """Remove partitions that no kept release names. A failure here is no failure of the refresh."""
         kept = releases.kept_refreshes(self.settings.warehouse.keep_releases)
@@ -156,7 +182,9 @@ class Pipeline:
     def _pin_inputs(self) -> dict[str, int]:
         """Input table → its newest version. From here on nothing newer is read."""
         unread = ("events_quarantine", "data_quality")
-        wanted = [t.name for t in TABLES if not t.published and t.writing != "log" and t.name not in unread]
+        # what is recorded of releases before the as-of date follows from the base: its version, which moves with each release, says nothing
+        inputs = [t for t in TABLES if not t.published and t.writing not in ("log", "appended")]
+        wanted = [t.name for t in inputs if t.name not in unread]
         pinned = [name for name in wanted if self.store.exists(name)]
         return dict(zip(pinned, side_by_side(self.spark, self.store.version, pinned), strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import cast
 
 from delta.tables import DeltaTable
@@ -118,6 +119,28 @@ class Store:
         )
         values: dict[str, str | Column] = {f"`{column}`": f"new.`{column}`" for column in table.column_names}
         merge.whenNotMatchedInsert(condition=f"NOT new.{GONE}", values=values).execute()
+
+    def append(self, name: str, df: DataFrame, since: date | None) -> int:
+        """Add the rows whose keys are not there yet, in one commit; then rows from before `since` go. Returns the number added."""
+        table = contract(name)
+        self.create(table)
+        same = " AND ".join(f"old.`{column}` <=> new.`{column}`" for column in table.key)
+        before = self.version(name)
+        merge = (
+            DeltaTable.forPath(self.spark, self.path(name)).alias("old").merge(conform(df, table).alias("new"), same)
+        )
+        merge.whenNotMatchedInsertAll().execute()
+        commit = self._last_commit(name)
+        # a merge that inserts nothing commits nothing
+        added = int(commit["operationMetrics"]["numTargetRowsInserted"]) if commit["version"] > before else 0
+        if since is not None and table.when:
+            self._drop_before(table, since)
+        return added
+
+    def _drop_before(self, table: Table, since: date) -> None:
+        old = F.col(str(table.when)) < F.lit(since)
+        if not self.read(table.name).where(old).isEmpty():
+            DeltaTable.forPath(self.spark, self.path(table.name)).delete(old)
 
     def put_run(self, df: DataFrame, refresh_id: str, job: str) -> None:
         """Write the one row of `runs` of a job in a refresh, in place of an earlier attempt's."""

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from lib.settings import customers, layers, sections
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
+from lib.settings.evaluation import Evaluation, Feedback
 from lib.settings.features import Factors, Interests
 from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Popularity, Recommend, Repeat, UserCf
 from lib.settings.rules import Rules
@@ -57,6 +58,8 @@ class Settings(Section):
     item2vec: Embedding
     popularity: Popularity
     repeat: Repeat
+    evaluation: Evaluation
+    feedback: Feedback
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from lib.tables import (
     context,
     days,
+    evaluation,
     factors,
     features,
     inputs,
@@ -28,6 +29,7 @@ TABLES: tuple[Table, ...] = (
     *segment_history.TABLES,
     *rules.TABLES,
     *recommend.TABLES,
+    *evaluation.TABLES,
     *running.TABLES,
 )
 

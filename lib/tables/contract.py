@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Writing = Literal["published", "batches", "snapshot", "kept", "log"]
+Writing = Literal["published", "batches", "snapshot", "kept", "appended", "log"]
 """How rows get into a table.
 
 published: a refresh writes its rows into a partition of its own; a release points at it.
 batches:   an ingest adds the rows of its batches, and takes out rows that they prove wrong.
 snapshot:  an ingest puts in, by key, the rows that changed, and takes out those that are gone.
 kept:      the rows of touched keys are replaced, as another table changes.
+appended:  rows of keys that are not there yet are added after each publication, and never changed; old ones go, by `when`.
 log:       one row at a time, by the runtime alone.
 """
 

@@ -122,6 +122,14 @@ REFUSED: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("audiences", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
     ("audiences", "known_kind"): [{"kind": "shelf"}],
     ("recommendations", "score_a_number"): [{"score": NAN}, {"score": INFINITY}, {"score": -INFINITY}],
+    ("model_metrics", "value_a_number"): [{"value": NAN}, {"value": INFINITY}],
+    ("model_metrics", "interval_holds_numbers"): [{"ci_low": NAN, "ci_high": 1.0}, {"ci_low": 1.0, "ci_high": NAN}],
+    ("model_metrics", "k_from_0"): [{"k": -1}],
+    ("model_comparisons", "difference_a_number"): [{"difference": NAN}, {"difference": INFINITY}],
+    ("model_comparisons", "p_value_a_share"): [{"p_value": NAN}, {"p_value": 1.1}, {"p_value": -0.1}],
+    ("offers", "rank_from_1"): [{"rank": 0}],
+    ("blend_weights", "weight_a_number"): [{"weight": NAN}, {"weight": INFINITY}],
+    ("blend_weights", "known_kind"): [{"kind": "some"}],
 }
 """(table, constraint) → overrides that break it, one row each."""
 
@@ -134,6 +142,8 @@ def write(store: Store, df, table: Table) -> None:
         store.write_refresh(table.name, df, REFRESH, AS_OF.isoformat())
     elif table.writing in ("batches", "snapshot"):
         store.change(table.name, df.withColumn(GONE, F.lit(False)))
+    elif table.writing == "appended":
+        store.append(table.name, df, None)
     elif table.writing == "kept":
         write_kept(store, table.name, df, Followed("events", 0, "x"))
     elif table.name == "releases":

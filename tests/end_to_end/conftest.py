@@ -39,6 +39,8 @@ topics = [2]
 iterations = 3
 [recommend]
 models = ["als", "rules", "popular"]
+[evaluation]
+protocol = "none"
 [als]
 rank = 2
 iterations = 2
