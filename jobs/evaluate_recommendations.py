@@ -1,7 +1,7 @@
 """Judge every model and blend by what customers then came to, and choose what makes the next release's lists.
 
 In: events, items, customers, customer_identities, matched_returns, customer_features, customer_segments, customer_lifecycle,
-segmentation_quality, offers. Out: model_metrics, model_comparisons, blend_weights.
+segmentation_quality, value_quality, offers. Out: model_metrics, model_comparisons, blend_weights.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ from lib.evaluation.judging import Asked, judge_lists
 from lib.evaluation.ratings import measure_ratings
 from lib.evaluation.results import Compared, Measured, compared, measured
 from lib.evaluation.segments import measure_segments
+from lib.evaluation.value import measure_value
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.orders import with_baskets
 from lib.events.returns import with_units_kept
@@ -43,7 +44,7 @@ from lib.tables.rules import BEST
 
 READS = (
     "events", "items", "customers", "customer_identities", "matched_returns", "customer_features", "customer_segments",
-    "customer_lifecycle", "segmentation_quality", "offers",
+    "customer_lifecycle", "segmentation_quality", "value_quality", "offers",
 )  # fmt: skip
 WRITES = ("model_metrics", "model_comparisons", "blend_weights")
 SETTINGS = (
@@ -210,15 +211,11 @@ def _beside(inputs: Inputs, trained: _Trained, settings: Settings) -> list[Measu
         measures += measure_ratings(
             said, ratings, wanted.replicates, settings.fit.seed, wanted.level, settings.fit.partitions
         )
-    held = hold_rules(trained.rules, trained.orders)
-    return (
-        measures
-        + reports.read_measures(held, 0)
-        + reports.read_measures(
-            measure_segments(inputs["customer_segments"], inputs["customer_features"], inputs["segmentation_quality"]),
-            0,
-        )
-    )
+    segments = (inputs["customer_segments"], inputs["customer_features"], inputs["segmentation_quality"])
+    others = (
+        hold_rules(trained.rules, trained.orders), measure_segments(*segments), measure_value(inputs["value_quality"])
+    )  # fmt: skip
+    return measures + [one for rows in others for one in reports.read_measures(rows, 0)]
 
 
 JOB = Job(

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.evaluation import exposure, feedback, ranking, ratings
+from lib.evaluation import exposure, feedback, ranking, ratings, value
 from lib.evaluation.choice import Choice
 from lib.evaluation.feedback import FEEDBACK
 from lib.evaluation.results import EVERYBODY, Compared, Measured
@@ -25,6 +25,7 @@ DEFINITIONS = {
     **exposure.DEFINITIONS,
     **ratings.DEFINITIONS,
     **feedback.DEFINITIONS,
+    **value.DEFINITIONS,
     "customers": "customers who came to something",
     "new_customers": "of these, without a history before the split",
     "pairs": "what customers came to",

@@ -2,7 +2,8 @@
 
 The models are fitted to the rhythms as they were `value.holdout_days` before the as-of date, and forecast those days. For n customers
 with forecasts f and what came y: mean absolute error Σ|f - y| / n, in purchase days or money per customer; total ratio Σf / Σy; and for
-calibration, both sums by the number of repeat purchases before (Fader, Hardie and Lee 2005, figure 5). The guesses: as many as in as
+calibration, both sums by the number of repeat purchases before (Fader, Hardie and Lee 2005, figure 5); of the tenth of the customers with
+the highest forecasts the share of what came, and that over their share of the customers (decile lift). The guesses: as many as in as
 many days before (as_before), and repeat purchases per day since the first, times the days (past_rate).
 
 Cost at 10⁸ events: none is read again, for the rhythms hold their days; one pass over the customers' rows, a second fit, and one shuffle
@@ -26,6 +27,9 @@ from lib.tables.days import MONEY
 
 Stage = Callable[[DataFrame, str], DataFrame]
 Note = Callable[[str], None]
+
+ACCURACY = 10_000
+"""Of the bound of the highest tenth: its rank is off by at most 1 in so many."""
 
 MOST_REPEATS = 10
 """Customers with at least so many repeat purchases are told together."""
@@ -109,10 +113,13 @@ def _between(start: date, end: date, purchases: str, spend: str) -> list[Column]
 
 def measure_errors(compared: DataFrame, forecasts: Mapping[str, Mapping[str, str]], first_day: date) -> DataFrame:
     """Rows of value_quality: every forecast against what came, by repeat purchases and in all. Who has no forecast counts in none."""
+    columns = [column for models in forecasts.values() for column in models.values()]
+    bounds = compared.agg(*(F.percentile_approx(c, 0.9, ACCURACY).alias(f"{c}_top") for c in columns))
+    compared = compared.crossJoin(F.broadcast(bounds))  # one row
     number = F.col("repeats").cast("string")
     bucket = F.when(F.col("repeats") < MOST_REPEATS, number).otherwise(f"{MOST_REPEATS}+")
     figures = [
-        _figures(measure, model, F.col(column), F.col(measure))
+        _figures(measure, model, F.col(column), F.col(measure), F.col(f"{column}_top"))
         for measure, models in forecasts.items()
         for model, column in models.items()
     ]
@@ -121,10 +128,13 @@ def measure_errors(compared: DataFrame, forecasts: Mapping[str, Mapping[str, str
     # an empty set has a total, and no rows
     return rows.where("customers > 0").withColumns({
         "total_ratio": F.col("predicted") / F.nullif("actual", F.lit(0.0)), "first_day": F.lit(first_day),
+        **{name: F.when(F.col("repeats") == "all", F.col(name)) for name in ("top_decile_capture", "decile_lift")},
     })  # fmt: skip
 
 
-def _figures(measure: str, model: str, predicted: Column, actual: Column) -> Column:
+def _figures(measure: str, model: str, predicted: Column, actual: Column, bound: Column) -> Column:
+    top, came = predicted >= bound, F.sum(F.when(predicted.isNotNull(), actual))
+    capture = F.try_divide(F.sum(F.when(top, actual)), came)
     return F.struct(
         F.lit(measure).alias("measure"),
         F.lit(model).alias("model"),
@@ -132,6 +142,8 @@ def _figures(measure: str, model: str, predicted: Column, actual: Column) -> Col
         F.sum(predicted).alias("predicted"),
         F.sum(F.when(predicted.isNotNull(), actual)).alias("actual"),
         F.mean(F.abs(predicted - actual)).alias("mean_absolute_error"),
+        capture.alias("top_decile_capture"),
+        (capture / F.try_divide(F.count_if(top), F.count(predicted))).alias("decile_lift"),
     )
 
 

@@ -80,6 +80,12 @@ VALUE_QUALITY = Table(
         Column("actual", "double", "Sum of what came.", required=True),
         Column("total_ratio", "double", "predicted / actual; null: nothing came."),
         Column("mean_absolute_error", "double", "Mean distance of forecast and truth per customer.", required=True),
+        Column(
+            "top_decile_capture",
+            "double",
+            "Share of what came that the tenth of the customers with the highest forecasts, and their equals, brought; of all alone.",
+        ),
+        Column("decile_lift", "double", "That over their share of the customers."),
         Column("first_day", "date", "First held-out day; the last is the day before as_of.", required=True),
     ),
     key=("measure", "model", "repeats"),
