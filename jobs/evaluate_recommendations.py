@@ -83,6 +83,9 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         run.note(f"nothing is judged: nobody came to an item by the protocol {told.protocol}")
         return empty
     trained = _train(inputs, split, settings, run)
+    if trained is None:
+        run.note(f"nothing is judged: by the protocol {told.protocol} nobody has a history to learn from")
+        return empty
     judged = split.truth.select("customer_id").distinct()
     # learned from, and listed
     candidates = run.stage(trained.found.rows.join(judged, on="customer_id", how="left_semi"), "candidates")
@@ -96,6 +99,8 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     choice = choose(found, against, models, served, top_n, wanted)
     for line in reports.in_a_few_lines(found, choice, top_n, wanted):
         run.note(line)
+    if settings.recommend.blend == "settings":
+        run.note("recommend.blend = settings: lists are made by recommend.fusion_weights whatever is chosen")
     blends = [fused_blend(settings.recommend), *(one.served for one in learned)]
     if choice.model not in [blend.name for blend in blends]:
         blends.append(single_blend(choice.model))
@@ -131,11 +136,16 @@ def _split(inputs: Inputs, settings: Settings, run: Run) -> Split:
     return replace(split, learn=learn, judge=run.stage(split.judge, "judge"), truth=run.stage(split.truth, "truth"))
 
 
-def _train(inputs: Inputs, split: Split, settings: Settings, run: Run) -> _Trained:
-    """All models as recommend_items makes them, from what is before the split alone; groups of customers but those by what they did."""
+def _train(inputs: Inputs, split: Split, settings: Settings, run: Run) -> _Trained | None:
+    """All models as recommend_items makes them, from what is before the split alone; groups of customers but those by what they did.
+
+    None: nobody has a history.
+    """
     items = run.stage(known_items(inputs["items"], split), "items")
     customers = canonical_customers(inputs["customers"], inputs["customer_identities"])
     known = gather(customers, split.learn, items, split.as_of, settings, run.stage)
+    if known.warm.isEmpty():
+        return None
     # segments and contexts are made of all events
     stable = [name for name in settings.popularity.groups if ":" not in name]
     topics, interests = None, None

@@ -55,6 +55,11 @@ class Blend:
         return {signal for told in self.weights.values() for signal, weight in told.items() if weight}
 
     @property
+    def models(self) -> set[str]:
+        """The models whose offers have a weight."""
+        return {signal.removesuffix(":score") for signal in self.signals} - set(OF_ITEMS)
+
+    @property
     def is_logistic(self) -> bool:
         """Whether more than ranks count."""
         return any(":" in signal for signal in self.signals)
@@ -77,7 +82,10 @@ def single_blend(model: str) -> Blend:
 
 
 def read_blend(rows: DataFrame | None, wanted: Recommend) -> Blend:
-    """The one that is chosen among rows of blend_weights; that of the settings where none is, or recommend.blend says so."""
+    """The one that is chosen among rows of blend_weights.
+
+    That of the settings where none is, where recommend.blend says so, or where it needs a model that is not made any more.
+    """
     if rows is None or wanted.blend == "settings":
         return fused_blend(wanted)
     chosen = rows.where("chosen").select("blend", "kind", "feature", "weight")
@@ -88,7 +96,8 @@ def read_blend(rows: DataFrame | None, wanted: Recommend) -> Blend:
     weights: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     for row in told:
         weights[row["kind"]][row["feature"]] = row["weight"]
-    return Blend(told[0]["blend"], weights)
+    blend = Blend(told[0]["blend"], weights)
+    return blend if blend.models <= {*wanted.models, "popular"} else fused_blend(wanted)
 
 
 def kind_of(history: Column, wanted: Recommend) -> Column:

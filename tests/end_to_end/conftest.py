@@ -40,7 +40,7 @@ iterations = 3
 [recommend]
 models = ["als", "rules", "popular"]
 [evaluation]
-protocol = "none"
+replicates = 20
 [als]
 rank = 2
 iterations = 2

@@ -68,6 +68,9 @@ models = [
 ]
 [item2vec]
 min_count = 1
+[evaluation]
+protocol = "last"
+k = [2]
 [sources.films]
 path = "{folder}/films.json"
 format = "json"
@@ -86,6 +89,10 @@ category = "facts.genre"
     offered = shop.rows("recommendations", "customer_id", "item_id")
     assert {customer for customer, _ in offered} == {f"u{u}" for u in range(8)}
     assert not rated & set(offered)
+    judged = {(model, k) for model, metric, k in shop.rows("model_metrics", "model", "metric", "k") if metric == "ndcg"}
+    assert {("als", 2), ("content", 10), ("hybrid", 10), ("popular", 2)} <= judged
+    assert len({blend for blend, chosen in shop.rows("blend_weights", "blend", "chosen") if chosen}) == 1
+    assert {(c, i) for c, i in shop.rows("offers", "customer_id", "item_id")} == set(offered)
     capsys.readouterr()
     assert_answers(shop, capsys)
 

@@ -68,7 +68,9 @@ def test_the_chosen_blend_is_read_back_and_the_settings_may_overrule_it(build):
     rows = blend_rows(build("candidates"), [(told, True), (single_blend("ease"), False)])
     assert read_blend(rows, WANTED) == told
     assert read_blend(rows.where("NOT chosen"), WANTED) == fused_blend(WANTED) == read_blend(None, WANTED)
-    assert read_blend(rows, WANTED.model_copy(update={"blend": "settings"})) == fused_blend(WANTED)
+    for change in ({"blend": "settings"}, {"models": ["als", "popular"]}):
+        other = WANTED.model_copy(update=change)
+        assert read_blend(rows, other) == fused_blend(other)
 
 
 def test_ndcg_of_several_weightings_is_what_a_hand_finds():

@@ -92,7 +92,9 @@ def test_errors_and_totals_are_those_worked_by_hand(build):
     }
     assert {(row["measure"], row["first_day"]) for row in rows} == {("purchases", CUT)}
     best = {r["model"]: (r["top_decile_capture"], r["decile_lift"]) for r in rows if r["repeats"] == "all"}
-    assert best == {"bg_nbd": (4 / 8, 4 / 8 / (1 / 5)), "past_rate": (4 / 7, 4 / 7 / (1 / 4))}, "of who has the highest forecast"
+    assert best == {"bg_nbd": (4 / 8, 4 / 8 / (1 / 5)), "past_rate": (4 / 7, 4 / 7 / (1 / 4))}, (
+        "of who has the highest forecast"
+    )
     assert {row["decile_lift"] for row in rows if row["repeats"] != "all"} == {None}
 
 
