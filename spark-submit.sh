@@ -59,6 +59,7 @@ if [[ -z ${PYSPARK_PYTHON:-} ]]; then
   case $job in
     test) make_venv test ;;
     benchmark) make_venv benchmark test ;;
+    track) make_venv track ;;
     *) make_venv ;;
   esac
   PYSPARK_PYTHON=$PWD/.venv/bin/python

@@ -21,6 +21,7 @@ def all_jobs() -> list[Job]:
         summarise_days,
         total_customers,
         track_lifecycle,
+        tune_models,
     )
 
     return [
@@ -35,6 +36,7 @@ def all_jobs() -> list[Job]:
         find_factors.JOB,
         segment_customers.JOB,
         mine_rules.JOB,
+        tune_models.JOB,
         recommend_items.JOB,
         record_offers.JOB,
         evaluate_recommendations.JOB,

@@ -1,7 +1,7 @@
 """Judge every model and blend by what customers then came to, and choose what makes the next release's lists.
 
 In: events, items, customers, customer_identities, matched_returns, customer_features, customer_segments, customer_lifecycle,
-segmentation_quality, value_quality, offers. Out: model_metrics, model_comparisons, blend_weights.
+segmentation_quality, value_quality, model_trials, offers. Out: model_metrics, model_comparisons, blend_weights.
 """
 
 from dataclasses import dataclass, replace
@@ -27,11 +27,11 @@ from lib.methods.frames import present_or_all
 from lib.recommend.blend_weights import learn_blends
 from lib.recommend.blends import blend_rows, fused_blend, read_blend, single_blend
 from lib.recommend.candidates import Candidates, Known, find_candidates, gather
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.group_popularity import find_groups
 from lib.recommend.predictions import predict_ratings
 from lib.recommend.rivals import as_judged, list_all, rule_of
 from lib.recommend.splits import Split, known_items, newest_ratings, split_events
+from lib.recommend.trials import with_best
 from lib.rules.association import find_rules
 from lib.rules.baskets import make_baskets, select_lines
 from lib.rules.holding import hold_rules
@@ -44,7 +44,7 @@ from lib.tables.rules import BEST
 
 READS = (
     "events", "items", "customers", "customer_identities", "matched_returns", "customer_features", "customer_segments",
-    "customer_lifecycle", "segmentation_quality", "value_quality", "offers",
+    "customer_lifecycle", "segmentation_quality", "value_quality", "model_trials", "offers",
 )  # fmt: skip
 WRITES = ("model_metrics", "model_comparisons", "blend_weights")
 SETTINGS = (
@@ -66,6 +66,7 @@ class _Trained:
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
+    settings = with_best(settings, inputs["model_trials"])
     wanted, base = settings.evaluation, {table: run.base(table) for table in WRITES}
     told = reports.tell(settings, SETTINGS, str(rule_of(settings)), run.as_of)
     answers = _follow_offers(inputs, settings, told, run)
@@ -158,7 +159,7 @@ def _train(inputs: Inputs, split: Split, settings: Settings, run: Run) -> _Train
         topics=topics,
     )
     rules, orders = _mine(split, items, settings, run)
-    found = find_candidates(known, rules, LastFactors(), settings, run.stage, run.note)
+    found = find_candidates(known, rules, None, settings, run.stage, run.note)
     return _Trained(split, items, known, found, rules, orders)
 
 

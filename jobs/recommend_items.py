@@ -1,8 +1,8 @@
 """Offer every customer the items they are most likely to want.
 
 In: events, items, customers, customer_identities, matched_returns, association_rules, customer_segments, customer_context,
-interest_topics, customer_interests. Out: candidates, recommendations, audiences, item_context, similar_items, similar_customers,
-customer_vectors, item_vectors, model_trials.
+interest_topics, customer_interests, model_trials. Out: candidates, recommendations, audiences, item_context, similar_items,
+similar_customers, customer_vectors, item_vectors.
 """
 
 from dataclasses import replace
@@ -17,11 +17,11 @@ from lib.recommend.audiences import find_audiences
 from lib.recommend.blends import read_blend, score_items
 from lib.recommend.business_rules import Facts, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.group_popularity import find_groups
 from lib.recommend.item_context import lift_contexts
 from lib.recommend.lists import count_offers, is_held_out, make_lists
 from lib.recommend.recommendations import recommend
+from lib.recommend.trials import with_best
 from lib.rules.scopes import ALL
 from lib.runtime.job import Inputs, Job, Outputs, Question, Run
 from lib.settings import Settings
@@ -29,6 +29,7 @@ from lib.tables.rules import BEST
 
 
 def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
+    settings = with_best(settings, inputs["model_trials"])
     identities, items = inputs["customer_identities"], inputs["items"]
     customers = canonical_customers(inputs["customers"], identities)
     events = with_units_kept(with_canonical(inputs["events"], identities), inputs["matched_returns"])
@@ -43,8 +44,8 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     )
     zones = {name: source.time_zone for name, source in settings.sources.items()}
     rules = inputs["association_rules"].where(f"scope = '{ALL}'").where(BEST)
-    wanted, last = settings.recommend, LastFactors(run.base("item_vectors"), run.base("model_trials"))
-    found = find_candidates(known, rules, last, settings, run.stage, run.note)
+    wanted = settings.recommend
+    found = find_candidates(known, rules, run.base("item_vectors"), settings, run.stage, run.note)
     # published, and what lists are made of
     candidates = run.stage(found.rows, "candidates")
     blend = read_blend(run.base("blend_weights"), wanted)
@@ -62,7 +63,6 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         "similar_customers": found.similar_customers,
         "customer_vectors": found.customer_vectors,
         "item_vectors": found.item_vectors,
-        "model_trials": found.model_trials,
     }
 
 
@@ -92,8 +92,9 @@ JOB = Job(
         "customer_context",
         "interest_topics",
         "customer_interests",
+        "model_trials",
     ),
-    reads_base=("recommendations", "item_vectors", "model_trials", "blend_weights"),
+    reads_base=("recommendations", "item_vectors", "blend_weights"),
     writes=(
         "candidates",
         "recommendations",
@@ -103,7 +104,6 @@ JOB = Job(
         "similar_customers",
         "customer_vectors",
         "item_vectors",
-        "model_trials",
     ),
     settings=(
         "recommend",

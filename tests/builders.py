@@ -122,3 +122,17 @@ def fused_pool(candidates, everyone, wanted, note):
     blend = fused_blend(wanted)
     scored = score_items(candidates, everyone.where("history > 0"), None, blend, wanted)
     return recommend(candidates, scored, everyone, blend, wanted, note)
+
+
+class FakeRun:
+    """What the runtime gives a job: the last release (table → rows), a stage, and notes."""
+
+    def __init__(self, job, spark, stage, as_of, last) -> None:
+        self.job, self.spark, self.stage, self.as_of, self.last, self.notes = job, spark, stage, as_of, last, []
+
+    def base(self, table):
+        assert table in self.job.reads_base
+        return self.last.get(table)
+
+    def note(self, text):
+        self.notes.append(text)

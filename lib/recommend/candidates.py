@@ -20,7 +20,7 @@ from lib.recommend.collaborative import Learned, Offers, offer_by_histories
 from lib.recommend.content import WordVectors
 from lib.recommend.content_candidates import offer_by_content
 from lib.recommend.eligibility import eligible_items, new_items
-from lib.recommend.factorisation import FactorOffers, LastFactors, offer_by_factors
+from lib.recommend.factorisation import FactorOffers, offer_by_factors
 from lib.recommend.group_popularity import IN_GROUP, offer_in_groups
 from lib.recommend.histories import Histories, ItemIndex, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
@@ -30,7 +30,6 @@ from lib.recommend.reasons import explained, explained_by_history, history_label
 from lib.recommend.repeat import REPEAT, offer_again
 from lib.recommend.rule_candidates import offer_by_rules
 from lib.recommend.scoring import collect_item_factors, top_items
-from lib.recommend.trials import Split, hold_out
 from lib.settings import Settings
 from lib.tables import contract
 
@@ -46,7 +45,6 @@ class Known:
     seen: customer_id, item_id not to be offered, or None. eligible: item_id, title. popularity: item_id, buyers, recent_buyers.
     goods: rows of items. events: those of goods; liked: those of them that show a taste. groups: as find_groups gives them, or None.
     interests, topics: rows of customer_interests and interest_topics, or None. new: item_id of items with places kept for them, or None.
-    split: what settings are tried on, or None.
     """
 
     as_of: date
@@ -58,7 +56,6 @@ class Known:
     goods: DataFrame
     events: DataFrame
     liked: DataFrame
-    split: Split | None
     groups: DataFrame | None = None
     interests: DataFrame | None = None
     topics: DataFrame | None = None
@@ -89,7 +86,6 @@ def gather(
         goods=goods,
         events=events.join(goods, on="item_id", how="left_semi"),
         liked=liked.join(goods, on="item_id", how="left_semi"),
-        split=hold_out(events, goods, settings, as_of) if settings.als.trials else None,
         new=new_items(goods, events, as_of, wanted.new_item_days) if wanted.new_item_places else None,
     )
 
@@ -113,16 +109,18 @@ class Candidates:
     similar_customers: DataFrame
     customer_vectors: DataFrame
     item_vectors: DataFrame
-    model_trials: DataFrame
     words: tuple[WordVectors, ItemIndex] | None = None
     items: ItemIndex | None = None
     raters: Mapping[str, Learned] = field(default_factory=dict)
 
 
 def find_candidates(
-    known: Known, rules: DataFrame, last: LastFactors, settings: Settings, stage: Stage, note: Note
+    known: Known, rules: DataFrame, last: DataFrame | None, settings: Settings, stage: Stage, note: Note
 ) -> Candidates:
-    """The best `recommend.depth` items of every wanted model for every customer it can say something about."""
+    """The best `recommend.depth` items of every wanted model for every customer it can say something about.
+
+    rules: rows of association_rules to offer by. last: item_vectors of the last release, or None.
+    """
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
     offers, alike, words, index = Offers(), [], None, None
@@ -135,7 +133,7 @@ def find_candidates(
         histories = _histories(known, settings, stage, note)
         index = histories.items
         if "als" in wanted:
-            factors = offer_by_factors(histories, known.split, last, settings, known.as_of, stage, note)
+            factors = offer_by_factors(histories, last, settings, known.as_of, stage, note)
             found.append(_by_history(factors.rows, "als"))
         found += _by_groups_and_rhythms(known, histories, settings)
         offers = offer_by_histories(histories, settings, stage, note)
@@ -150,7 +148,6 @@ def find_candidates(
         offers.similar_customers or _none(spark, "similar_customers"),
         factors.customer_vectors if factors else _none(spark, "customer_vectors"),
         factors.item_vectors if factors else _none(spark, "item_vectors"),
-        (factors and factors.model_trials) or _none(spark, "model_trials"),
         words,
         index,
         offers.raters,

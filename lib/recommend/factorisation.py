@@ -18,9 +18,8 @@ from lib.recommend.als import equations_of, fit_als
 from lib.recommend.factor_scoring import top_by_factors
 from lib.recommend.factors import BIASES, FactorModel, ItemVectors, collect_vectors
 from lib.recommend.fold_in import fold_in_items, solve_customers
-from lib.recommend.histories import Histories, make_histories, pattern, sum_columns
+from lib.recommend.histories import Histories, pattern, sum_columns
 from lib.recommend.scoring import place_items
-from lib.recommend.trials import Split, read_best, try_settings
 from lib.settings import Settings, digest
 
 Stage = Callable[[DataFrame, str], DataFrame]
@@ -30,58 +29,40 @@ MODEL = "als"
 
 
 @dataclass(frozen=True)
-class LastFactors:
-    """item_vectors and model_trials of the last release; None: there is none."""
-
-    item_vectors: DataFrame | None = None
-    trials: DataFrame | None = None
-
-
-@dataclass(frozen=True)
 class FactorOffers:
-    """rows: customer_id, rank, item_id, score, because. The others: rows of the tables of these names; None: nothing was tried."""
+    """rows: customer_id, rank, item_id, score, because. The others: rows of the tables of these names."""
 
     rows: DataFrame
     customer_vectors: DataFrame
     item_vectors: DataFrame
-    model_trials: DataFrame | None
 
 
 @dataclass(frozen=True)
 class _Learned:
     """What there is to score by.
 
-    customers: customer_id, vector. settings: with what did best in the trials. trained_on: the as-of date of the fit that the item
-    vectors come from.
+    customers: customer_id, vector. trained_on: the as-of date of the fit that the item vectors come from.
     """
 
     customers: DataFrame | None
     items: ItemVectors
-    settings: Settings
-    trials: DataFrame | None
     trained_on: date
 
 
 def offer_by_factors(
-    histories: Histories,
-    split: Split | None,
-    last: LastFactors,
-    settings: Settings,
-    as_of: date,
-    stage: Stage,
-    note: Note,
+    histories: Histories, last: DataFrame | None, settings: Settings, as_of: date, stage: Stage, note: Note
 ) -> FactorOffers:
-    """The best `recommend.depth` items of each customer. `split`: what trials are judged on; None: nothing is tried."""
+    """The best `recommend.depth` items of each customer. `last`: item_vectors of the last release; None: there is none."""
     standing = _read_standing(histories, last, settings, as_of)
-    told = (settings, as_of, stage, note)
-    learned = _follow(histories, standing, stage, note) if standing else _learn(histories, split, *told)
+    learned = _follow(histories, standing, settings, stage, note) if standing else _learn(histories, settings, as_of)
+    model = _model(learned, settings)
     # published, and scored by
     assert learned.customers is not None
     customers = stage(learned.customers, "customer_vectors")
     rows, spark = histories.rows.join(customers, on="customer_id", how="inner"), customers.sparkSession
     vectors = spark.createDataFrame(learned.items.rows(histories.items), "item_id string, vector array<float>")
     return FactorOffers(
-        top_by_factors(rows, histories.items, _model(learned), settings.recommend.depth),
+        top_by_factors(rows, histories.items, model, settings.recommend.depth),
         customers.withColumn("model", F.lit(MODEL)),
         vectors.withColumns(
             {
@@ -90,7 +71,6 @@ def offer_by_factors(
                 "settings_hash": F.lit(fingerprint(settings)),
             }
         ),
-        learned.trials,
     )
 
 
@@ -116,62 +96,45 @@ def fingerprint(settings: Settings) -> str:
     return digest(told)
 
 
-def _read_standing(histories: Histories, last: LastFactors, settings: Settings, as_of: date) -> _Learned | None:
+def _read_standing(histories: Histories, last: DataFrame | None, settings: Settings, as_of: date) -> _Learned | None:
     """The last release's item vectors, where they may stand: young enough, under the same settings, and of items still known.
 
     Its customers' are solved anew: there are none.
     """
-    if last.item_vectors is None or not settings.als.retrain_days:
+    if last is None or not settings.als.retrain_days:
         return None
-    stored = last.item_vectors.where(F.col("model") == MODEL)
+    stored = last.where(F.col("model") == MODEL)
     row = stored.select("trained_on", "settings_hash").head()
     if row is None or row["settings_hash"] != fingerprint(settings):
         return None
     if as_of - row["trained_on"] > timedelta(days=settings.als.retrain_days):
         return None
-    trials = None if last.trials is None else last.trials.where(F.col("model") == MODEL)
-    told = settings if trials is None else read_best(trials, settings)
-    width = told.als.rank + (BIASES if told.recommend.feedback == "explicit" else 0)
+    width = settings.als.rank + (BIASES if settings.recommend.feedback == "explicit" else 0)
     placed = stored.join(place_items(stored.sparkSession, histories.items.ids), on="item_id", how="inner")
-    vectors = collect_vectors(placed, len(histories.items), width, told.recommend.max_item_factors_mb)
-    return _Learned(None, vectors, told, trials, row["trained_on"]) if vectors.known.any() else None
+    vectors = collect_vectors(placed, len(histories.items), width, settings.recommend.max_item_factors_mb)
+    return _Learned(None, vectors, row["trained_on"]) if vectors.known.any() else None
 
 
-def _learn(
-    histories: Histories, split: Split | None, settings: Settings, as_of: date, stage: Stage, note: Note
-) -> _Learned:
-    if split is None:
-        fitted = fit_als(histories, settings)
-        return _Learned(fitted.customers, fitted.items, settings, None, as_of)
-
-    def apart(df: DataFrame, name: str) -> DataFrame:
-        return stage(df, f"trial_{name}")
-
-    wanted = settings.recommend
-    early = apart(split.interactions, "interactions")
-    seen = early.select("customer_id", "item_id") if wanted.exclude_bought else None
-    known = make_histories(early, seen, histories.items, wanted.max_history, settings.fit.partitions, apart, note)
-    tried = try_settings(known, apart(split.truth, "truth"), settings, apart, note)
-    fitted = fit_als(histories, tried.best)
-    return _Learned(fitted.customers, fitted.items, tried.best, tried.rows, as_of)
+def _learn(histories: Histories, settings: Settings, as_of: date) -> _Learned:
+    fitted = fit_als(histories, settings)
+    return _Learned(fitted.customers, fitted.items, as_of)
 
 
-def _follow(histories: Histories, standing: _Learned, stage: Stage, note: Note) -> _Learned:
+def _follow(histories: Histories, standing: _Learned, settings: Settings, stage: Stage, note: Note) -> _Learned:
     """The item vectors with those of new items, and every customer solved against them."""
-    model = _model(standing)
+    model = _model(standing, settings)
     new = (sum_columns(histories, pattern) > 0) & ~standing.items.known
     if new.any():
         # every new item's customers are looked up in it
         customers = stage(solve_customers(histories, model), "customers_before")
-        told = standing.settings
-        limit, parts = told.recommend.max_item_factors_mb, told.fit.partitions
+        limit, parts = settings.recommend.max_item_factors_mb, settings.fit.partitions
         standing = replace(standing, items=fold_in_items(histories, customers, model, new, parts, limit))
     count = np.count_nonzero(new)
     note(
         f"als keeps to the item factors of {standing.trained_on}; {count:,} new items are folded in (als.retrain_days)"
     )
-    return replace(standing, customers=solve_customers(histories, _model(standing)))
+    return replace(standing, customers=solve_customers(histories, _model(standing, settings)))
 
 
-def _model(learned: _Learned) -> FactorModel:
-    return FactorModel(learned.items, equations_of(learned.settings), learned.settings.als.bias_damping)
+def _model(learned: _Learned, settings: Settings) -> FactorModel:
+    return FactorModel(learned.items, equations_of(settings), settings.als.bias_damping)

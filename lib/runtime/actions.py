@@ -17,6 +17,7 @@ from lib.runtime.printing import format_rows
 from lib.runtime.release import Release, Releases
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
+from lib.runtime.tracking import from_metrics, from_trials, log_figures
 from lib.runtime.views import create_views
 from lib.settings import Settings
 from lib.tables import contract
@@ -79,6 +80,30 @@ def show_plan(spark: SparkSession, settings: Settings, jobs: Sequence[Job], as_o
     plan = pipeline.plan(publishing, as_of, Releases(store))
     for step in plan.steps:
         say(f"{step.job.name:<24} {'runs: ' + '; '.join(step.reasons) if step.stale else 'up to date'}")
+    return 0
+
+
+def track(spark: SparkSession, settings: Settings) -> int:
+    """Log the figures of the current release to MLflow, where they are not there yet."""
+    uri, experiment = settings.tracking.mlflow_uri, settings.tracking.experiment
+    if not uri:
+        raise WrongUse("tracking.mlflow_uri is empty: write the URI of an MLflow tracking server")
+    store = Store(spark, warehouse_path(settings))
+    store.require("releases", "run ./spark-submit.sh refresh first")
+    release = Releases(store).current
+    held = {} if release is None else release.tables
+    told = {} if release is None else {"release": str(release.release), "as_of": str(release.as_of)}
+    figures = []
+    for table, make in (("model_metrics", from_metrics), ("model_trials", from_trials)):
+        if table in held:
+            rows = store.read_refresh(table, held[table])
+            # models × measures, those of slices left out
+            whole = rows.where("protocol NOT LIKE '%; %'") if table == "model_metrics" else rows
+            figures += make(whole.collect(), held[table], told)
+    if not figures:
+        raise WrongInput("nothing has been evaluated yet; run ./spark-submit.sh refresh first")
+    logged, known = log_figures(figures, uri, experiment)
+    say(f"{logged} runs logged in experiment {experiment} at {uri}, {known} were there")
     return 0
 
 

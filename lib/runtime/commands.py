@@ -87,6 +87,8 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
         for question in (job.questions[arguments.command] for job in jobs if arguments.command in job.questions):
             context = dict(getattr(arguments, "context", []))
             return actions.answer(spark, settings, question, arguments.asked, context, arguments.format, arguments.rows)
+        if arguments.command == "track":
+            return actions.track(spark, settings)
         if arguments.command == "plan":
             return actions.show_plan(spark, settings, suite, arguments.as_of)
         check_packages(spark)
@@ -141,6 +143,7 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
                 help="here and now, such as device=mobile or hour=20; may be given several times",
             )  # fmt: skip
         _add_printing(one, 100)
+    command("track", "log the release's figures to MLflow", TRACK, told)
     command("list", "the jobs and the tables they read and write", "The jobs and the tables they read and write.")
     command("docs", "the data dictionary", "The data dictionary, in Markdown: every table and column.")
     return top
@@ -154,6 +157,11 @@ def _add_printing(one: argparse.ArgumentParser, rows: int) -> None:
 REFRESH = """\
 Ingest what is new, run every job whose inputs, settings or code changed, check what they wrote, and publish all of
 it in one commit."""
+
+
+TRACK = """\
+Log the figures of model_metrics and model_trials in the current release to the MLflow server of tracking.mlflow_uri:
+a run per model and protocol, and one per trial. What is there is not logged again."""
 
 
 def _settings_options() -> argparse.ArgumentParser:

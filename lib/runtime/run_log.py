@@ -19,9 +19,11 @@ class RunLog:
     def __init__(self, store: Store, plan: Plan) -> None:
         self._store = store
         self._plan = plan
-        rows = store.read("runs").where(F.col("refresh_id") == plan.refresh_id).where("status = 'succeeded'").collect()
-        self._done: dict[str, dict[str, int]] = {row["job"]: dict(row["outputs"]) for row in rows}
-        self._fingerprints = {row["job"]: row["fingerprint"] for row in rows}
+        rows = store.read("runs").where(F.col("refresh_id") == plan.refresh_id).collect()
+        done = [row for row in rows if row["status"] == "succeeded"]
+        self._done: dict[str, dict[str, int]] = {row["job"]: dict(row["outputs"]) for row in done}
+        self._fingerprints = {row["job"]: row["fingerprint"] for row in done}
+        self._known = {row["job"] for row in rows}
 
     def is_done(self, step: Step) -> bool:
         """Whether an earlier attempt at this refresh finished the job and its rows are all still there."""
@@ -65,5 +67,6 @@ class RunLog:
             "outputs": dict(execution.counts.outputs), "settings_hash": settings_hash, "code_version": code_version(),
             "fingerprint": fingerprint, "error": error,
         }  # fmt: skip
-        schema = schema_of(contract("runs"))
-        self._store.put_run(self._store.spark.createDataFrame([row], schema), self._plan.refresh_id, execution.job.name)
+        job, frame = execution.job.name, self._store.spark.createDataFrame([row], schema_of(contract("runs")))
+        self._store.put_run(frame, self._plan.refresh_id, job, again=job in self._known)
+        self._known.add(job)

@@ -142,11 +142,14 @@ class Store:
         if not self.read(table.name).where(old).isEmpty():
             DeltaTable.forPath(self.spark, self.path(table.name)).delete(old)
 
-    def put_run(self, df: DataFrame, refresh_id: str, job: str) -> None:
-        """Write the one row of `runs` of a job in a refresh, in place of an earlier attempt's."""
-        self._replace(
-            contract("runs"), conform(df, contract("runs")), f"refresh_id = {quote(refresh_id)} AND job = {quote(job)}"
-        )
+    def put_run(self, df: DataFrame, refresh_id: str, job: str, again: bool) -> None:
+        """Write the one row of `runs` of a job in a refresh; `again`: in place of an earlier attempt's, which takes longer."""
+        table = contract("runs")
+        if again:
+            self._replace(table, conform(df, table), f"refresh_id = {quote(refresh_id)} AND job = {quote(job)}")
+        else:
+            self.create(table)
+            conform(df, table).write.format("delta").mode("append").save(self.path("runs"))
 
     def insert_release(self, df: DataFrame) -> bool:
         """Insert a row of `releases` unless its number is taken. Returns whether it was."""

@@ -21,6 +21,7 @@ from lib.settings.evaluation import Evaluation, Feedback
 from lib.settings.features import Factors, Interests
 from lib.settings.recommend import Als, Content, Ease, Embedding, ItemCf, Popularity, Recommend, Repeat, UserCf
 from lib.settings.rules import Rules
+from lib.settings.search import Search
 from lib.settings.section import Section, SourceName
 from lib.settings.segments import Segments
 from lib.settings.simulation import Simulation
@@ -58,8 +59,10 @@ class Settings(Section):
     item2vec: Embedding
     popularity: Popularity
     repeat: Repeat
+    search: Search
     evaluation: Evaluation
     feedback: Feedback
+    tracking: sections.Tracking
     simulation: Simulation
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 

@@ -111,8 +111,8 @@ class Recommend(Section):
         return max(self.pool, self.top_n) if chosen_from else self.top_n
 
 
-class AlsTrial(Section):
-    """One of [als] trials: a setting that is tried on the validation split."""
+class Als(Section):
+    """[als]: matrix factorisation."""
 
     rank: Count
     """Factors per customer and item."""
@@ -120,21 +120,12 @@ class AlsTrial(Section):
     """λ, in MLlib's form: times the number of a customer's or item's interactions."""
     confidence: Annotated[float, Field(ge=0)]
     """α: the confidence in an interaction of strength r is 1 + α·r. Explicit feedback has none."""
-
-
-class Als(AlsTrial):
-    """[als]: matrix factorisation."""
-
     iterations: Count
     """Alternations."""
     bias_damping: Annotated[float, Field(ge=0)]
     """λ of the biases of explicit feedback: as many ratings at the mean are taken to have been given besides."""
     retrain_days: Annotated[int, Field(ge=0)]
     """Item factors of the last release that are older are learned anew; until then newcomers are folded in. 0: always anew."""
-    trials: list[AlsTrial]
-    """Settings to try: the best on the validation split takes the place of rank, regularisation and confidence. A fit each."""
-    validation_days: Annotated[int, Field(ge=0)]
-    """Trials are judged by the events of this many last days; 0: by the last item of each customer."""
 
 
 class ItemCf(Section):

@@ -28,6 +28,15 @@ class Session(Section):
     """How much Spark's driver says beside the jobs' own lines."""
 
 
+class Tracking(Section):
+    """[tracking]: where `track` logs the figures of models."""
+
+    mlflow_uri: str
+    """URI of an MLflow tracking server; empty: none."""
+    experiment: Annotated[str, Field(min_length=1)]
+    """Experiment of the runs."""
+
+
 class Fit(Section):
     """[fit]: what makes model fits repeatable."""
 

@@ -187,14 +187,21 @@ ITEM_VECTORS = Table(
 
 MODEL_TRIALS = Table(
     name="model_trials",
-    grain="One measure of one setting that was tried before the last training.",
+    grain="One measure of one combination of a model's settings that was tried.",
     columns=(
         _MODEL,
-        Column("trial", "int", "Number of the setting in the list, from 1.", required=True),
-        Column("settings", "string", "The setting, as JSON.", required=True),
+        Column("trial", "int", "From 1, which is the model's settings as they are.", required=True),
+        Column("settings", "string", "The values tried, as JSON.", required=True),
         Column("metric", "string", "ndcg@k or recall@k.", required=True),
         Column("value", "double", "Mean over the customers of the validation split.", required=True),
-        Column("chosen", "boolean", "Whether the model was trained with it.", required=True),
+        Column("chosen", "boolean", "Whether the model is made with it.", required=True),
+        Column("tried_on", "date", "As-of date of the search.", required=True),
+        Column(
+            "settings_hash",
+            "string",
+            "What was told to the search: with other settings it is made anew.",
+            required=True,
+        ),
     ),
     key=("model", "trial", "metric"),
     subject=None,

@@ -149,7 +149,7 @@ def write(store: Store, df, table: Table) -> None:
     elif table.name == "releases":
         assert store.insert_release(df)
     else:
-        store.put_run(df, "r0", "x")
+        store.put_run(df, "r0", "x", again=False)
 
 
 def row(build: Build, table: Table):

@@ -15,7 +15,6 @@ from lib.features.interests import find_interests
 from lib.recommend.blend_weights import learn_blends
 from lib.recommend.blends import FUSED, LEARNED, RANKED
 from lib.recommend.candidates import find_candidates, gather
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.rivals import list_all
 from lib.recommend.splits import Rule, split_events
 from lib.runtime.console import say
@@ -68,7 +67,7 @@ def test_every_model_of_tastes_is_better_than_popularity_and_their_blends_as_goo
     learn, truth = stage(split.learn, "learn"), stage(split.truth, "truth")
     topics, interests = find_interests(learn, items, told, stage, lambda _: None)
     known = replace(gather(customers, learn, items, AS_OF, told, stage), interests=interests, topics=topics)
-    found = find_candidates(known, learn.limit(0), LastFactors(), told, stage, lambda _: None)
+    found = find_candidates(known, learn.limit(0), None, told, stage, lambda _: None)
     asked = truth.select("customer_id").distinct().join(known.everyone, on="customer_id", how="inner")
     candidates = stage(found.rows.join(asked.select("customer_id"), on="customer_id", how="left_semi"), "candidates")
     blends = learn_blends(candidates, truth, known.warm, known.popularity, told.recommend, told.fit, stage)

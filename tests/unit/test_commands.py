@@ -21,7 +21,17 @@ from lib.tables import TABLES
 
 HOME = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-COMMANDS = ["refresh", *(job.name for job in all_jobs()), "plan", "sql", "recommend", "similar", "list", "docs"]
+COMMANDS = [
+    "refresh",
+    *(job.name for job in all_jobs()),
+    "plan",
+    "sql",
+    "recommend",
+    "similar",
+    "track",
+    "list",
+    "docs",
+]
 
 FAKE_JAVA = """#!/bin/sh
 echo "$@" >> "{calls}"

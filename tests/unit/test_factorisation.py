@@ -1,4 +1,4 @@
-"""Matrix factorisation: closed-form solves against numpy and MLlib, exact reasons, biases, trials, and what happens between trainings."""
+"""Matrix factorisation: closed-form solves against numpy and MLlib, exact reasons, biases, and what happens between trainings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from lib.methods.normal_equations import Equations, decompose, fold_in
 from lib.recommend.als import equations_of, fit_als
 from lib.recommend.biases import item_levels, take_out
 from lib.recommend.factor_scoring import top_by_factors
-from lib.recommend.factorisation import LastFactors, offer_by_factors
+from lib.recommend.factorisation import offer_by_factors
 from lib.recommend.factors import FactorModel
 from lib.recommend.fold_in import fold_in_items, solve_customers
 from lib.recommend.histories import index_items, make_histories
-from lib.recommend.trials import Split, hold_out, measure
-from lib.settings.recommend import AlsTrial
-from tests.builders import AS_OF, MOMENT, all_kept
+from tests.builders import AS_OF
 
 IMPLICIT, EXPLICIT = Equations(0.3, 2.0), Equations(0.3, None)
 
@@ -223,12 +221,12 @@ def test_a_later_release_folds_newcomers_in_until_factors_are_old_or_settings_ch
 
     def offered(histories, last, wanted, days, name):
         keep = lambda df, n: stage(df, f"{name}_{n}")  # noqa: E731
-        found = offer_by_factors(histories, None, last, wanted, AS_OF + timedelta(days=days), keep, notes.append)
+        found = offer_by_factors(histories, last, wanted, AS_OF + timedelta(days=days), keep, notes.append)
         return found, vectors_of(found.item_vectors, "item_id")
 
-    first, before = offered(histories_of(cells), LastFactors(), settings, 0, "first")
-    last = LastFactors(stage(first.item_vectors, "last"))
-    assert notes == [] and first.model_trials is None
+    first, before = offered(histories_of(cells), None, settings, 0, "first")
+    last = stage(first.item_vectors, "last")
+    assert notes == []
     more = [*cells, ("newcomer", "i01", 2.0), ("newcomer", "brand new", 1.0), ("c00", "brand new", 3.0)]
     histories = histories_of([cell for cell in more if cell[1] != "i11"], "more")
     second, after = offered(histories, last, settings, 7, "second")
@@ -255,71 +253,6 @@ def test_a_later_release_folds_newcomers_in_until_factors_are_old_or_settings_ch
     assert len(notes) == 1
 
 
-# --- trials
-
-
-def test_the_setting_that_does_best_on_what_was_held_out_is_fitted_and_kept(histories_of, build, told, stage):
-    # one factor can't tell the two kinds of squares of a checkerboard
-    blind, sharp = ({"rank": rank, "regularisation": 0.05, "confidence": 1.0} for rank in (1, 3))
-    trials = [AlsTrial(**one) for one in (blind, sharp, sharp)]
-    settings = told(als={"trials": trials, "retrain_days": 7}, top_n=1)
-    pairs = [(f"c{u:02d}", f"i{i:02d}", 1.0) for u in range(12) for i in range(12) if (u + i) % 2 == 0]
-    held = [(c, i) for c, i, _ in pairs if c[1:] == i[1:]]
-    schema = "customer_id string, item_id string"
-    early = build.frame(f"{schema}, strength double", *(cell for cell in pairs if cell[:2] not in held))
-    split = Split(early, build.frame(schema, *held))
-    found = offer_by_factors(histories_of(pairs), split, LastFactors(), settings, AS_OF, stage, pytest.fail)
-    rows = {(row["trial"], row["metric"]): row for row in found.model_trials.collect()}
-    assert len(rows) == 6
-    assert {trial for (trial, _), row in rows.items() if row["chosen"]} == {2}
-    assert rows[2, "ndcg@1"]["value"] == rows[3, "ndcg@1"]["value"] == rows[2, "recall@1"]["value"] == 1.0
-    assert rows[1, "ndcg@1"]["value"] < 1.0
-    last = LastFactors(stage(found.item_vectors, "last"), stage(found.model_trials, "last_trials"))
-    notes = []
-    later = offer_by_factors(histories_of(pairs), split, last, settings, AS_OF + timedelta(days=1), stage, notes.append)
-    assert sorted(later.model_trials.collect()) == sorted(found.model_trials.collect())
-    model = FactorModel(fit_als(histories_of(pairs), told(als=sharp)).items, equations_of(told(als=sharp)), 5.0)
-    expected = vectors_of(solve_customers(histories_of(pairs), model))
-    for customer, vector in vectors_of(later.customer_vectors).items():
-        assert vector == pytest.approx(expected[customer], abs=1e-4)
-
-
-def test_ndcg_and_recall_as_worked_by_hand(build):
-    offers = build.frame(
-        "customer_id string, rank int, item_id string", ("a", 1, "x"), ("a", 2, "y"), ("a", 3, "z"), ("b", 1, "x")
-    )
-    truth = build.frame(
-        "customer_id string, item_id string", ("a", "y"), ("a", "z"), ("a", "w"), ("a", "v"), ("b", "q")
-    )
-    ideal = 1 + 1 / np.log2(3) + 0.5
-    expected = {"ndcg@3": (1 / np.log2(3) + 0.5) / ideal / 2, "recall@3": 0.25}
-    assert measure(offers, truth, 3) == pytest.approx(expected, abs=1e-9)
-    assert measure(offers, truth.where("customer_id = 'nobody'"), 3) == {}
-
-
-def test_what_is_held_out_is_late_or_the_newest(build, told):
-    day = timedelta(days=1)
-    at = {"old": MOMENT - 90 * day, "older": MOMENT - 120 * day, "late": MOMENT}
-    events = all_kept(
-        build(
-            "events",
-            *({"customer_id": "a", "item_id": i, "event_time": t} for i, t in at.items()),
-            {"customer_id": "a", "item_id": "old", "event_time": MOMENT},
-            {"customer_id": "b", "item_id": "old", "event_time": MOMENT},
-            {"customer_id": "c", "item_id": "old", "event_time": None},
-            {"customer_id": "c", "item_id": "older", "event_time": None},
-        )
-    )
-    goods = build.frame("item_id string", *((item,) for item in at))
-    pairs = lambda df: {(r["customer_id"], r["item_id"]) for r in df.collect()}  # noqa: E731
-    split = hold_out(events, goods, told(als={"validation_days": 30}), AS_OF)
-    assert pairs(split.truth) == {("a", "late"), ("b", "old")}
-    assert pairs(split.interactions) == {("a", "old"), ("a", "older"), ("c", "old"), ("c", "older")}
-    split = hold_out(events, goods, told(als={"validation_days": 0}), AS_OF)
-    assert pairs(split.truth) == {("a", "late"), ("c", "old")}
-    assert pairs(split.interactions) == {("a", "old"), ("a", "older"), ("b", "old"), ("c", "older")}
-
-
 # --- bad input
 
 
@@ -337,7 +270,7 @@ def test_odd_input_gives_numbers_for_every_customer(histories_of, told, stage, f
     for name, cells in ODD.items():
         keep = lambda df, n, name=name: stage(df, f"{name}_{n}")  # noqa: E731
         histories = histories_of(cells, name, items=[*sorted({c[1] for c in cells}), "unknown"])
-        found = offer_by_factors(histories, None, LastFactors(), told(feedback=feedback), AS_OF, keep, pytest.fail)
+        found = offer_by_factors(histories, None, told(feedback=feedback), AS_OF, keep, pytest.fail)
         vectors = vectors_of(found.customer_vectors)
         assert vectors.keys() == {cell[0] for cell in cells}, name
         assert np.isfinite(np.concatenate(list(vectors.values()))).all(), name
@@ -348,9 +281,7 @@ def test_odd_input_gives_numbers_for_every_customer(histories_of, told, stage, f
 
 
 def test_ratings_all_alike_are_told_again(histories_of, told, stage):
-    found = offer_by_factors(
-        histories_of(ODD["all alike"]), None, LastFactors(), told(feedback="explicit"), AS_OF, stage, pytest.fail
-    )
+    found = offer_by_factors(histories_of(ODD["all alike"]), None, told(feedback="explicit"), AS_OF, stage, pytest.fail)
     assert [(r["customer_id"], r["item_id"], pytest.approx(r["score"])) for r in found.rows.collect()] == [
         ("a", "z", 4.0)
     ]

@@ -15,7 +15,6 @@ from lib.evaluation.ratings import measure_ratings
 from lib.evaluation.results import measured
 from lib.evaluation.segments import measure_segments
 from lib.recommend.candidates import find_candidates, gather
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.predictions import predict_ratings
 from lib.recommend.splits import Rule, known_items, split_events
 from lib.rules.holding import hold_rules
@@ -205,7 +204,7 @@ def test_nothing_from_after_the_split_reaches_the_models(build, settings, stage)
     assert {row["item_id"] for row in known.collect()} == {*ids, "unmet", "announced"} - {"news"}
     customers = build("customers", *({"customer_id": f"c{n}"} for n in range(12)))
     learned = gather(customers, split.learn, known, split.as_of, told, stage)
-    found = find_candidates(learned, build("association_rules"), LastFactors(), told, stage, lambda _: None)
+    found = find_candidates(learned, build("association_rules"), None, told, stage, lambda _: None)
     offered = found.rows.where("item_id IN ('news', 'dud')").where("score > 0").select("model", "item_id").distinct()
     assert {(row["model"], row["item_id"]) for row in offered.collect()} <= {("content", "dud")}, (
         "its words alone are known"
@@ -228,7 +227,7 @@ def test_ratings_are_predicted_by_every_model_of_them_within_their_scale(build, 
     items = build("items", *({"item_id": f"i{n}"} for n in range(7)))
     customers = build("customers", *({"customer_id": f"u{n}"} for n in range(9)))
     known = gather(customers, all_kept(build("events", *rows)), items, AS_OF, told, stage)
-    found = find_candidates(known, build("association_rules"), LastFactors(), told, stage, lambda _: None)
+    found = find_candidates(known, build("association_rules"), None, told, stage, lambda _: None)
     asked = build.frame(PAIRS, ("u0", "i0"), ("u1", "i4"), ("u0", "i6"), ("nobody", "i0"))
     said = {
         (r["model"], r["customer_id"], r["item_id"]): r["predicted"]

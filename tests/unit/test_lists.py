@@ -10,7 +10,6 @@ import pytest
 
 from lib.recommend.business_rules import Facts, exclude_items, judge, past_offers, require_sql, with_segments
 from lib.recommend.candidates import find_candidates, gather
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.lists import count_offers, make_lists
 from lib.recommend.selection import Offers, Wishes, choose
 from lib.settings import SettingsError
@@ -231,7 +230,7 @@ def test_an_empty_catalogue_after_the_rules_makes_empty_lists_and_says_so(build,
         build("events", *({"customer_id": c, "item_id": i} for c, i in (("b", "gin"), ("b", "rum"), ("o'neil", "gin"))))
     )
     known = gather(facts.customers.drop("segments"), events, facts.items, AS_OF, told, stage)
-    found = find_candidates(known, build("association_rules"), LastFactors(), told, stage, notes.append)
+    found = find_candidates(known, build("association_rules"), None, told, stage, notes.append)
     pooled = fused_pool(stage(found.rows, "candidates"), known.everyone, wanted, notes.append)
     assert make_lists(pooled, facts, found.words, wanted, stage, notes.append).isEmpty()
     assert "no item may be offered: each is no goods, out of stock, not available or excluded by a rule" in notes
@@ -270,7 +269,7 @@ def test_lists_are_diverse_and_keep_a_place_for_what_is_new(build, settings, sta
     customers = build("customers", {"customer_id": "me"})
     known = gather(customers, all_kept(build("events", *rows)), items, AS_OF, told, stage)
     assert [row["item_id"] for row in known.new.collect()] == ["new"]
-    found = find_candidates(known, build("association_rules"), LastFactors(), told, stage, pytest.fail)
+    found = find_candidates(known, build("association_rules"), None, told, stage, pytest.fail)
     pooled = fused_pool(stage(found.rows, "candidates"), known.everyone, told.recommend, lambda _: None)
     facts = Facts(items, customers, past_offers(build("events"), None, AS_OF))
     lists = make_lists(pooled, facts, found.words, told.recommend, stage, pytest.fail)

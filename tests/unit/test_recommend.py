@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.eligibility import eligible_items
-from lib.recommend.factorisation import LastFactors
 from lib.recommend.interactions import taste_weight, weigh_interactions
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.tables import contract
@@ -59,7 +58,7 @@ def run(build, small, stage, pairs, customers=None, events=None, items=None, rul
     )  # fmt: skip
     told = small(**keys)
     wanted = rules if rules is not None else build("association_rules")
-    found = find_candidates(known, wanted, LastFactors(), told, stage, notes.append)
+    found = find_candidates(known, wanted, None, told, stage, notes.append)
     offered = fused_pool(stage(found.rows, "candidates"), known.everyone, told.recommend, notes.append)
     return sorted(offered.collect(), key=lambda r: (r["customer_id"], r["rank"])), notes
 
@@ -240,14 +239,13 @@ def test_every_model_says_what_it_would_offer_and_why(build, small, stage):
     )
     events, items = as_events(build, pairs), catalogue(build, [i for _, i in pairs])
     known = gather(everyone(build, ["a", "b", "c", "d", "new"]), events, items, AS_OF, settings, stage)
-    found = find_candidates(known, rules, LastFactors(), settings, stage, lambda _: None)
+    found = find_candidates(known, rules, None, settings, stage, lambda _: None)
     for table in (
         "candidates",
         "similar_items",
         "similar_customers",
         "customer_vectors",
         "item_vectors",
-        "model_trials",
     ):
         frame = found.rows if table == "candidates" else getattr(found, table)
         assert {f.name: f.dataType.simpleString() for f in frame.schema} == {

@@ -11,7 +11,7 @@ from jobs.segment_customers import JOB, transform
 from lib.runtime.store import conform
 from lib.settings import load
 from lib.tables import contract
-from tests.builders import Build
+from tests.builders import Build, FakeRun
 
 DAY = date(2024, 2, 1)
 TOLD = [
@@ -21,20 +21,6 @@ TOLD = [
     "segments.trees.min_instances=3", "segments.trees.max_depth=2", "segments.trees.folds=2", "fit.partitions=1",
     "segments.tracking.max_share_drift=0.2", "segments.tracking.max_distance_growth=50.0",
 ]  # fmt: skip
-
-
-class FakeRun:
-    """What the runtime gives a job: the last release, a stage, and notes."""
-
-    def __init__(self, spark, stage, as_of, last):
-        self.spark, self.stage, self.as_of, self.last, self.notes = spark, stage, as_of, last, []
-
-    def base(self, table):
-        assert table in JOB.reads_base
-        return self.last.get(table)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 GROUPS = {"web": (40, 5, 20, 100), "shop": (30, 60, 4, 900), "app": (25, 300, 1, 5)}
@@ -77,7 +63,7 @@ def releases(spark, tmp_path_factory):
     many = {"shop-b": (90, 3, 60, 5000)}
     for number, groups in enumerate([GROUPS, GROUPS | more, GROUPS | more | many]):
         given = inputs(build, groups)
-        run = FakeRun(spark, stage, DAY + timedelta(days=number), done[-1][0] if done else {})
+        run = FakeRun(JOB, spark, stage, DAY + timedelta(days=number), done[-1][0] if done else {})
         outputs = {
             name: stage(conform(df, contract(name)), f"out-{name}")
             for name, df in transform(given, settings, run).items()

@@ -142,11 +142,14 @@ def test_counts_of_ingest_close_over_accepted_and_withdrawn_events(store, build)
 
 
 def test_a_run_is_recorded_once_per_refresh_and_job(store, build):
-    def put(refresh_id, job, status):
-        store.put_run(build("runs", {"refresh_id": refresh_id, "job": job, "status": status}), refresh_id, job)
+    def put(refresh_id, job, status, again):
+        store.put_run(build("runs", {"refresh_id": refresh_id, "job": job, "status": status}), refresh_id, job, again)
 
-    for run in (("r", "mine", "failed"), ("r", "mine", "succeeded"), ("r", "it's", "failed"), ("s", "mine", "failed")):
-        put(*run)
+    put("r", "mine", "failed", False)
+    put("s", "mine", "failed", False)
+    put("r", "mine", "succeeded", True)
+    put("r", "it's", "succeeded", False)
+    put("r", "it's", "failed", True)
     held = store.read("runs").select("refresh_id", "job", "status")
     assert rows(held) == [("r", "it's", "failed"), ("r", "mine", "succeeded"), ("s", "mine", "failed")]
 
