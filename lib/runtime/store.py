@@ -47,14 +47,19 @@ class Store:
         return int(self._last_commit(name)["version"])
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
-        """A whole table, newest or as of a Delta version; empty where it has not been made."""
+        """A whole table, newest or as of a Delta version; empty where it has not been made.
+
+        Columns that came into the contract since are null.
+        """
         table = contract(name)
         if not self.exists(name):
             return self.spark.createDataFrame([], schema_of(table)).limit(0)  # which Spark knows to be empty
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.path(name))
+        rows = reader.load(self.path(name))
+        lacking = [column for column in table.all_columns if column.name not in rows.columns]
+        return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in lacking}) if lacking else rows
 
     def read_refresh(self, name: str, refresh_id: str) -> DataFrame:
         """The rows that one refresh wrote into a published table, without the refresh's own columns."""

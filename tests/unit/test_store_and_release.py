@@ -154,6 +154,17 @@ def test_a_run_is_recorded_once_per_refresh_and_job(store, build):
     assert rows(held) == [("r", "it's", "failed"), ("r", "mine", "succeeded"), ("s", "mine", "failed")]
 
 
+def test_a_column_that_came_into_the_contract_since_is_null_until_the_table_is_written_again(store, build):
+    older = build("model_trials", {"model": "old"}).drop("tried_on", "settings_hash")
+    stamped = older.select(F.lit("r1").alias("refresh_id"), F.lit(AS_OF).cast("date").alias("as_of"), *older.columns)
+    stamped.write.format("delta").partitionBy("refresh_id").save(store.path("model_trials"))
+    (row,) = store.read_refresh("model_trials", "r1").collect()
+    assert (row["model"], row["tried_on"], row["settings_hash"]) == ("old", None, None)
+    store.write_refresh("model_trials", build("model_trials", {"model": "new"}), "r2", AS_OF)
+    held = store.read("model_trials").select("model", F.col("tried_on").isNull().alias("lacks"))
+    assert rows(held) == [("new", False), ("old", True)]
+
+
 def test_a_table_that_is_not_there_is_empty_and_can_be_asked_for(store):
     assert rows(store.read("customers")) == []
     assert store.read("customers").columns[0] == "customer_id"
