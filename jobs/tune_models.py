@@ -4,12 +4,11 @@ In: events, items, customers, customer_identities, matched_returns. Out: model_t
 The models are made by the best from then on.
 """
 
-from datetime import timedelta
-
 from pyspark.sql import DataFrame
 
 from lib.events.identities import canonical_customers, with_canonical
 from lib.events.returns import with_units_kept
+from lib.methods.frames import may_stand
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.rivals import rule_of
 from lib.recommend.splits import known_items, split_events
@@ -76,10 +75,7 @@ def _hash(whole: Settings) -> str:
 def _standing(run: Run, told: str, every_days: int) -> DataFrame | None:
     """The rows of the last search, where they may stand: young enough, and of the same settings."""
     base = run.base("model_trials")
-    if base is None or not every_days:
-        return None
-    row = base.select("tried_on", "settings_hash").head()
-    if row is None or row["settings_hash"] != told or run.as_of - row["tried_on"] >= timedelta(days=every_days):
+    if base is None or not every_days or not may_stand(base, "tried_on", told, run.as_of, every_days):
         return None
     return base.select(contract("model_trials").column_names)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,6 +13,7 @@ from lib.evaluation import exposure, feedback, ranking, ratings, value
 from lib.evaluation.choice import Choice
 from lib.evaluation.feedback import FEEDBACK
 from lib.evaluation.results import EVERYBODY, Compared, Measured
+from lib.methods.frames import may_stand
 from lib.settings import Settings
 from lib.settings.evaluation import Evaluation
 from lib.tables import contract
@@ -69,10 +70,7 @@ def standing(base: Mapping[str, DataFrame | None], told: Told, wanted: Evaluatio
     if len(held) < len(base) or not wanted.every_days:
         return None
     metrics = held["model_metrics"].where(~F.col("protocol").startswith(FEEDBACK))
-    row = metrics.select("evaluated_on", "settings_hash").head()
-    if row is None or row["settings_hash"] != told.settings_hash:
-        return None
-    if told.evaluated_on - row["evaluated_on"] >= timedelta(days=wanted.every_days):
+    if not may_stand(metrics, "evaluated_on", told.settings_hash, told.evaluated_on, wanted.every_days):
         return None
     return {name: rows.select(contract(name).column_names) for name, rows in {**held, "model_metrics": metrics}.items()}
 

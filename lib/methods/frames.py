@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -36,6 +37,15 @@ def present_or_all(df: DataFrame, column: str, wanted: Sequence[str]) -> tuple[l
     if not held or set(held) & set(wanted):
         return list(wanted), False
     return held, True
+
+
+def may_stand(rows: DataFrame, made_on: str, settings_hash: str, as_of: date, days: int) -> bool:
+    """Whether rows that were made at once are of the same `settings_hash`, and made fewer than `days` days ago by column `made_on`.
+
+    False where there are no rows.
+    """
+    row = rows.select(made_on, "settings_hash").head()
+    return row is not None and row["settings_hash"] == settings_hash and as_of - row[made_on] < timedelta(days=days)
 
 
 def hash_share(share: float, salt: int | str, *columns: Column | str) -> Column:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.runtime.errors import ClientelingError, WrongInput
+from lib.tables import Column as TableColumn
 from lib.tables import Table, contract
 from lib.tables.contract import GONE, quote
 
@@ -58,7 +59,7 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         rows = reader.load(self.path(name))
-        lacking = [column for column in table.all_columns if column.name not in rows.columns]
+        lacking = _lacking(table, rows)
         return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in lacking}) if lacking else rows
 
     def read_refresh(self, name: str, refresh_id: str) -> DataFrame:
@@ -187,11 +188,15 @@ class Store:
         return DeltaTable.forPath(self.spark, self.path(name)).history(1).select("version", "operationMetrics").head()  # type: ignore[return-value]
 
     def _add_missing_columns(self, table: Table) -> None:
-        held = {field.name for field in self.spark.read.format("delta").load(self.path(table.name)).schema}
-        lacking = [column for column in table.all_columns if column.name not in held]
-        if lacking:
+        if lacking := _lacking(table, self.spark.read.format("delta").load(self.path(table.name))):
             columns = ", ".join(f"`{c.name}` {c.type} COMMENT {quote(c.comment)}" for c in lacking)
             self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
+
+
+def _lacking(table: Table, rows: DataFrame) -> list[TableColumn]:
+    """The columns that came into the contract since the table was written."""
+    held = set(rows.columns)
+    return [column for column in table.all_columns if column.name not in held]
 
 
 def schema_of(table: Table) -> T.StructType:
