@@ -87,7 +87,8 @@ class Execution:
 
     def stage(self, df: DataFrame, name: str) -> DataFrame:
         path = f"{self._staged}/{name}"
-        df.write.mode("overwrite").parquet(path)
+        # read a few times and gone after the job: what packs fastest, not smallest
+        df.write.mode("overwrite").option("compression", "snappy").parquet(path)
         return self.spark.read.schema(df.schema).parquet(path)
 
     def note(self, text: str) -> None:
