@@ -107,7 +107,7 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
         blends.append(single_blend(choice.model))
     return {
         "model_metrics": reports.metric_rows(run.spark, found, told, choice.model).unionByName(answers),
-        "model_comparisons": reports.comparison_rows(run.spark, against),
+        "model_comparisons": reports.comparison_rows(run.spark, against, told),
         "blend_weights": blend_rows(candidates, [(blend, blend.name == choice.model) for blend in blends]),
     }
 

@@ -175,10 +175,20 @@ def measure_customers(block: pa.RecordBatch, catalogue: Catalogue, asked: Asked)
     relevant = np.repeat(list_lengths(block.column("relevant")), models)
     usual = places[:, asked.models.index(asked.popular)] if asked.popular in asked.models else places[:, 0] * 0 - 1
     flat, flat_hits = places.reshape(-1, longest), hits.reshape(-1, longest)
-    items = int(np.count_nonzero(catalogue.offered))
+    items = np.repeat(_count_items(block.column("relevant"), catalogue), models)
     accuracy = measure_accuracy(flat_hits, flat >= 0, relevant, items, asked.ks)
     beyond = measure_beyond(flat, flat_hits, np.repeat(usual, models, axis=0), catalogue, asked.ks)
     return np.concatenate([accuracy, beyond], axis=1).reshape(customers, models, len(METRICS), len(asked.ks))
+
+
+def _count_items(relevant: pa.ListArray, catalogue: Catalogue) -> Ints:
+    """Per customer the items that may be offered, and those of the relevant ones that may not."""
+    places = np.asarray(relevant.flatten(), dtype=np.int64)
+    beside = places < 0
+    beside[~beside] = ~catalogue.offered[places[~beside]]
+    owners = list_owners(relevant)[beside]
+    found: Ints = np.count_nonzero(catalogue.offered) + np.bincount(owners, minlength=len(relevant))
+    return found
 
 
 def _hits(places: Ints, relevant: pa.ListArray, items: int) -> Flags:

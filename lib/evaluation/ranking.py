@@ -1,6 +1,7 @@
 """Measures of lists, as formulas over arrays.
 
-A list has places 1, 2, …; h_r is 1 where the item at place r is relevant, H_k = Σ_{r≤k} h_r, R the number of relevant items, N of items.
+A list has places 1, 2, …; h_r is 1 where the item at place r is relevant, H_k = Σ_{r≤k} h_r, R the number of relevant items, N of those
+that may be offered or are relevant.
 precision = H_k / k, recall = H_k / R, f1 their harmonic mean 2·H_k / (k + R), accuracy = (N - offered - R + 2·H_k) / N: the share of all
 items that are rightly offered or rightly not; map = Σ_{r≤k} h_r·H_r / r / min(R, k); mrr = 1 / the first place with a hit; hit_rate: 1
 where there is one; ndcg = Σ h_r / log2(r + 1) over that sum of min(R, k) hits, ndcg_all_k over that of k hits (Järvelin and Kekäläinen
@@ -31,7 +32,7 @@ BEYOND = ("novelty", "popularity", "price", "diversity", "serendipity")
 METRICS = (*ACCURACY, *BEYOND)
 
 DEFINITIONS = {
-    "accuracy": "share of all items that are relevant and offered, or neither",
+    "accuracy": "share of the items that may be offered or are relevant: relevant and offered, or neither",
     "precision": "hits / k",
     "recall": "hits / relevant items",
     "f1": "2 x hits / (k + relevant items)",
@@ -79,8 +80,8 @@ class Catalogue:
         return self.price / (known.mean() if len(known) and known.mean() > 0 else np.nan)
 
 
-def measure_accuracy(hits: Flags, offered: Flags, relevant: Ints, items: int, ks: Sequence[int]) -> Floats:
-    """Lists × ACCURACY × ks. hits, offered: lists × places; relevant: per list, at least 1; items: of the catalogue."""
+def measure_accuracy(hits: Flags, offered: Flags, relevant: Ints, items: Ints, ks: Sequence[int]) -> Floats:
+    """Lists × ACCURACY × ks. hits, offered: lists × places. Per list: relevant, at least 1; items, that may be offered or are relevant."""
     places = np.arange(1, hits.shape[1] + 1)
     found = np.cumsum(hits, axis=1)
     gains = np.cumsum(hits / np.log2(places + 1), axis=1)
@@ -94,7 +95,7 @@ def measure_accuracy(hits: Flags, offered: Flags, relevant: Ints, items: int, ks
         right = items - np.count_nonzero(offered[:, :k], axis=1) - relevant + 2 * hit
         each.append(
             [
-                right / max(items, 1), hit / k, hit / relevant, 2 * hit / (k + relevant), precisions[:, last] / most,
+                right / items, hit / k, hit / relevant, 2 * hit / (k + relevant), precisions[:, last] / most,
                 np.where(first <= k, 1 / first, 0.0), (hit > 0).astype(np.float64), gains[:, last] / ideals[most - 1],
                 gains[:, last] / ideals[k - 1],
             ]

@@ -69,6 +69,8 @@ def standing(base: Mapping[str, DataFrame | None], told: Told, wanted: Evaluatio
     held = {name: rows for name, rows in base.items() if rows is not None}
     if len(held) < len(base) or not wanted.every_days:
         return None
+    if not held["model_comparisons"].where("protocol IS NULL").isEmpty():
+        return None  # written before it was kept
     metrics = held["model_metrics"].where(~F.col("protocol").startswith(FEEDBACK))
     if not may_stand(metrics, "evaluated_on", told.settings_hash, told.evaluated_on, wanted.every_days):
         return None
@@ -88,9 +90,12 @@ def metric_rows(spark: SparkSession, found: Sequence[Measured], told: Told, chos
     return spark.createDataFrame(rows, contract("model_metrics").schema_ddl())
 
 
-def comparison_rows(spark: SparkSession, found: Sequence[Compared]) -> DataFrame:
+def comparison_rows(spark: SparkSession, found: Sequence[Compared], told: Told) -> DataFrame:
     """Rows of model_comparisons."""
-    rows = [(c.model_a, c.model_b, c.metric, c.k, c.difference, c.low, c.high, c.p_value, c.customers) for c in found]
+    rows = [
+        (c.model_a, c.model_b, told.protocol, c.metric, c.k, c.difference, c.low, c.high, c.p_value, c.customers)
+        for c in found
+    ]
     return spark.createDataFrame(rows, contract("model_comparisons").schema_ddl())
 
 

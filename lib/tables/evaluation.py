@@ -55,6 +55,7 @@ MODEL_COMPARISONS = Table(
     columns=(
         Column("model_a", "string", "A model.", required=True),
         Column("model_b", "string", "Another.", required=True),
+        Column("protocol", "string", "As in model_metrics.", required=True),
         Column("metric", "string", "As in model_metrics.", required=True),
         _K,
         Column("difference", "double", "Mean of a less that of b.", required=True),
@@ -62,7 +63,7 @@ MODEL_COMPARISONS = Table(
         Column("p_value", "double", "Two-sided, of a paired t test.", required=True),
         Column("customers", "bigint", "Customers it is measured on.", required=True),
     ),
-    key=("model_a", "model_b", "metric", "k"),
+    key=("model_a", "model_b", "protocol", "metric", "k"),
     subject=None,
     retention=KEPT,
     checks={

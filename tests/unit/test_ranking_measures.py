@@ -23,7 +23,7 @@ NAN = float("nan")
 def test_accuracy_of_a_list_is_what_a_hand_finds():
     """Places 1 to 4: miss, hit, miss, hit; 3 relevant items, of 10."""
     hits, offered = np.array([[False, True, False, True]]), np.ones((1, 4), dtype=bool)
-    values = measure_accuracy(hits, offered, np.array([3]), 10, [2, 4])[0]
+    values = measure_accuracy(hits, offered, np.array([3]), np.array([10]), [2, 4])[0]
     found = {name: tuple(values[n]) for n, name in enumerate(ACCURACY)}
     second, fourth = 1 / math.log2(3), 1 / math.log2(5)
     ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
@@ -42,7 +42,7 @@ def test_accuracy_of_a_list_is_what_a_hand_finds():
 
 def plain(lists, relevant, popular, items, k):
     """One customer's list the long way: item → facts; None where nothing can be said."""
-    offered, n = lists[:k], len([i for i in items.values() if i["offered"]])
+    offered, n = lists[:k], len({place for place, item in items.items() if item["offered"]} | relevant)
     hits = [place for place, item in enumerate(offered, start=1) if item in relevant]
     gain = sum(1 / math.log2(place + 1) for place in hits)
     ideal = lambda count: sum(1 / math.log2(place + 1) for place in range(1, count + 1))  # noqa: E731
