@@ -19,8 +19,8 @@ from lib.methods.lists import list_owners
 
 Ints = npt.NDArray[np.int64]
 
-MOST_ITEMS = 18
-"""Items up to which subsets are counted: 2¹⁸ numbers are 2 MB."""
+MOST_ITEMS = 21
+"""Items up to which subsets are counted: 2²¹ numbers are 16 MB."""
 
 
 def mine_subsets(baskets: DataFrame, items: int, least: int) -> DataFrame:
@@ -35,7 +35,7 @@ def mine_subsets(baskets: DataFrame, items: int, least: int) -> DataFrame:
             yield pa.RecordBatch.from_arrays([pa.array(numbers), pa.array(orders)], names=["number", "orders"])
 
     counted = baskets.select("codes").mapInArrow(count, "number bigint, orders bigint")
-    # at most 2 to the MOST_ITEMS rows
+    # at most 2 to the MOST_ITEMS rows, and no more than baskets
     table = counted.groupBy("number").agg(F.sum("orders").alias("orders")).toArrow()
     counts = np.zeros(1 << items, dtype=np.int64)
     counts[np.asarray(table["number"])] = np.asarray(table["orders"])
