@@ -129,6 +129,33 @@ def test_a_command_runs_its_jobs(main, monkeypatch, command):
     assert as_of is None
 
 
+@pytest.mark.parametrize(
+    ("words", "may"),
+    [
+        (("refresh",), True),
+        (("mine_rules",), True),
+        (("ingest_events",), False),
+        (("sql", "SELECT 1"), False),
+        (("serve",), False),
+        (("plan",), False),
+    ],
+    ids=lambda given: given[0] if isinstance(given, tuple) else "",
+)
+def test_only_what_publishes_may_open_a_metastore(main, monkeypatch, words, may):
+    asked = []
+
+    def open_session(settings, name, registers):
+        asked.append(registers)
+        return SimpleNamespace(stop=lambda: None)
+
+    monkeypatch.setattr(session, "open_session", open_session)
+    monkeypatch.setattr(session, "check_packages", lambda spark: None)
+    for action in ("refresh", "run_sql", "serve_tables", "show_plan"):
+        monkeypatch.setattr(actions, action, lambda *given: 0)
+    assert main(*words)[0] == 0
+    assert asked == [may]
+
+
 def test_a_job_that_writes_no_table_touches_no_warehouse(main, monkeypatch):
     asked = []
     monkeypatch.setattr(session, "open_session", lambda settings, name, registers: SimpleNamespace(stop=lambda: None))
