@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from lib.runtime.queries import question, read_query
+from lib.runtime.queries import question, questions, read_query
 from lib.runtime.release import Releases
 from lib.runtime.views import SCHEMA, create_views
 
@@ -86,6 +87,12 @@ def test_rules_come_new_first_and_the_greatest_change_first(ask):
         ("up", "a + u", "c", 2.0, 3.0, 0.5),
         ("down", "a + d", "c", 4.0, 2.0, -0.5),
     ]
+
+
+def test_the_readme_lists_every_question():
+    text = Path("README.md").read_text(encoding="utf-8")
+    assert len(questions()) == 12
+    assert not [name for name, asked in questions().items() if f"| `{name}` | {asked} |" not in text]
 
 
 def test_the_question_is_the_first_line_where_that_is_a_comment():
