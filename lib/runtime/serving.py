@@ -92,7 +92,7 @@ def _start(spark: SparkSession, port: int) -> Any:
         "hive.server2.thrift.bind.host": ADDRESS,
         "hive.server2.thrift.port": str(port),
         "hive.server2.enable.doAs": "false",
-        "hive.server2.logging.operation.enabled": "false",
+        "hive.server2.logging.operation.log.location": f"{scratch}/operations",  # DB-API clients ask for it after each query
         "hive.exec.scratchdir": scratch,
         "hive.exec.local.scratchdir": scratch,
     }
