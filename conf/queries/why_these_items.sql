@@ -8,11 +8,11 @@ SELECT
   round(r.score, 4) AS score,
   r.model,
   r.reason,
-  reasons.kind,
-  reasons.text,
-  round(reasons.weight, 4) AS weight
+  because.kind,
+  because.text,
+  round(because.weight, 4) AS weight
 FROM recommendations r
-LATERAL VIEW OUTER inline(r.reasons) reasons AS kind, because_of, rule, weight, text
 LEFT JOIN items i ON i.item_id = r.item_id
+LATERAL VIEW OUTER inline(r.reasons) because AS kind, other_item_id, rule, weight, text
 WHERE r.customer_id = (SELECT max_by(customer_id, struct(monetary, customer_id)) FROM customer_features)
-ORDER BY r.rank, weight DESC, reasons.text
+ORDER BY r.rank, weight DESC, because.text
