@@ -5,6 +5,7 @@ Those that start one take long and are run apart: ./spark-submit.sh test tests/e
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -70,9 +71,12 @@ class Server:
 
     def children(self) -> list[int]:
         """The processes that it started: spark-submit is Java, and what it runs is Python."""
-        stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
-        pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat")]
-        return [pid for pid, stat in zip(pids, stats, strict=True) if int(stat[1]) == self.process.pid]
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # a process may end while it is looked at
+                parent = int(path.read_text().rpartition(")")[2].split()[1])
+                found += [int(path.parent.name)] if parent == self.process.pid else []
+        return found
 
     def end(self, how: signal.Signals) -> tuple[int, str]:
         """Its exit code and last words, once it and all that it started have ended."""
