@@ -12,18 +12,20 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 fail() { echo "$1" >&2; exit 2; }
 
 # --- spark-submit's options come first; JOB is the first word that is neither an option nor its value
-submit=() more_jars= more_files=
+submit=() more_jars= more_files= class_path=
 while (($#)); do
   case $1 in
     --verbose | -v | --version | --supervise | --help | -h | --usage-error) submit+=("$1"); shift ;;
     --jars=*) more_jars=,${1#*=}; shift ;;
     --py-files=*) more_files=,${1#*=}; shift ;;
+    --driver-class-path=*) class_path=:${1#*=}; shift ;;
     --*=*) submit+=("$1"); shift ;;
     -*)
       (($# >= 2)) || fail "$1 needs a value"
       case $1 in
         --jars) more_jars=,$2 ;;
         --py-files) more_files=,$2 ;;
+        --driver-class-path) class_path=:$2 ;;
         *) submit+=("$1" "$2") ;;
       esac
       shift 2 ;;
@@ -117,7 +119,7 @@ jars=$jars${more_jars#,}
 # --- run it
 if [[ $job == test ]]; then
   export PYTHONPATH=$PWD:$spark_python
-  export PYSPARK_SUBMIT_ARGS="--driver-memory 3g ${submit[*]-} ${jars:+--jars ${jars%,}} pyspark-shell"
+  export PYSPARK_SUBMIT_ARGS="--driver-memory 3g ${submit[*]-} ${jars:+--jars ${jars%,}} ${class_path:+--driver-class-path ${class_path#:}} pyspark-shell"
   # a test plans many tiny queries: Java's quick compiler and a collector without threads of its own do with less work
   export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC $SPARK_SUBMIT_OPTS"
   # all tests in two processes, what is named in pytest's own, for a second session takes long to start
@@ -144,5 +146,8 @@ if [[ $job == benchmark ]]; then
 else
   set -- "$job" "$@"
 fi
-exec "$SPARK_HOME/bin/spark-submit" ${jars:+--jars "${jars%,}"} --py-files ".build/clienteling.zip$more_files" \
-  ${submit[@]+"${submit[@]}"} "$main" "$@"
+jars=${jars%,}
+# the Thrift server's threads don't look where --jars puts them
+[[ $job != serve || -z $jars ]] || class_path=:${jars//,/:}$class_path
+exec "$SPARK_HOME/bin/spark-submit" ${jars:+--jars "$jars"} ${class_path:+--driver-class-path "${class_path#:}"} \
+  --py-files ".build/clienteling.zip$more_files" ${submit[@]+"${submit[@]}"} "$main" "$@"

@@ -8,6 +8,7 @@ from datetime import date
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from lib.runtime.catalog import register_published
 from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, WrongUse, one_line
 from lib.runtime.execution import Execution
@@ -15,6 +16,7 @@ from lib.runtime.job import Job, Question
 from lib.runtime.pipeline import Pipeline, absolute, warehouse_path
 from lib.runtime.printing import format_rows
 from lib.runtime.release import Release, Releases
+from lib.runtime.serving import serve
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
 from lib.runtime.tracking import from_metrics, from_trials, log_figures
@@ -33,7 +35,14 @@ def refresh(
     if release is not None:
         moved = before is None or release.release != before.release
         say(_summary(release, pipeline.store.root, moved))
+        if settings.catalog.name:
+            register_published(pipeline.store, settings.catalog)
     return 0
+
+
+def serve_tables(spark: SparkSession, settings: Settings, port: int | None) -> int:
+    """Answer queries of JDBC and DB-API clients until told to end."""
+    return serve(Store(spark, warehouse_path(settings)), settings.serve, port or settings.serve.port)
 
 
 def write_data_sets(spark: SparkSession, settings: Settings, job: Job) -> int:

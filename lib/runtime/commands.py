@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from lib.runtime.console import complain, say
 from lib.runtime.dictionary import data_dictionary
+from lib.runtime.dictionary_page import dictionary_page
 from lib.runtime.errors import ClientelingError, WrongInput, WrongUse, one_line
+from lib.runtime.queries import read_query
 from lib.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -67,9 +69,12 @@ def _run(words: list[str], jobs: list[Job]) -> int:
     except SystemExit as end:  # argparse has printed help, or what is wrong
         return ANSWERED if checking and not end.code else int(end.code or 0)
     if arguments.command in ("list", "docs"):
-        say(_list(jobs) if arguments.command == "list" else data_dictionary())
+        page = dictionary_page(jobs) if getattr(arguments, "format", None) == "html" else data_dictionary()
+        say(_list(jobs) if arguments.command == "list" else page)
         return ANSWERED if checking else 0
     settings = load(arguments.settings, arguments.set, os.environ)
+    if arguments.command == "sql" and arguments.file:
+        arguments.query = read_query(arguments.file)
     if checking:
         return 0
     return _with_spark(arguments, settings, jobs)
@@ -79,11 +84,14 @@ def _with_spark(arguments: argparse.Namespace, settings: Settings, jobs: list[Jo
     from lib.runtime import actions
     from lib.runtime.session import check_packages, open_session
 
-    spark = open_session(settings, arguments.command)
     suite = [job for job in jobs if job.writes]  # the others are no part of a refresh
+    registers = arguments.command in ("refresh", *(job.name for job in suite if job.publishes))
+    spark = open_session(settings, arguments.command, registers)
     try:
         if arguments.command == "sql":
             return actions.run_sql(spark, settings, arguments.query, arguments.format, arguments.rows)
+        if arguments.command == "serve":
+            return actions.serve_tables(spark, settings, arguments.port)
         for question in (job.questions[arguments.command] for job in jobs if arguments.command in job.questions):
             context = dict(getattr(arguments, "context", []))
             return actions.answer(spark, settings, question, arguments.asked, context, arguments.format, arguments.rows)
@@ -130,8 +138,9 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
         "plan", "what a refresh would run, and why", "What a refresh would run, and why. Runs nothing.", told, dated
     )
     query = command("sql", "query the published tables", "Query the current release, and the tables beside it.", told)
-    query.add_argument("query", metavar="QUERY", help="one SQL statement; published tables are views of their name")
-    _add_printing(query, 1000)
+    _add_query(query)
+    served = command("serve", "answer SQL of JDBC and DB-API clients", SERVE, told)
+    served.add_argument("--port", type=_port, metavar="N", help="port on the loopback address; default: serve.port")
     for name, question in ((name, question) for job in jobs for name, question in job.questions.items()):
         one = command(name, question.summary, question.doc, told)
         one.add_argument(
@@ -145,8 +154,21 @@ def parser(jobs: Sequence[Job]) -> argparse.ArgumentParser:
         _add_printing(one, 100)
     command("track", "log the release's figures to MLflow", TRACK, told)
     command("list", "the jobs and the tables they read and write", "The jobs and the tables they read and write.")
-    command("docs", "the data dictionary", "The data dictionary, in Markdown: every table and column.")
+    docs = command("docs", "the data dictionary", "The data dictionary: every table and column.")
+    docs.add_argument("--format", choices=("markdown", "html"), default="markdown", help=PAGE)
     return top
+
+
+PAGE = "html: one page with a search, which needs no server and no network; default: markdown"
+
+
+def _add_query(one: argparse.ArgumentParser) -> None:
+    asked = one.add_mutually_exclusive_group(required=True)
+    asked.add_argument(
+        "query", metavar="QUERY", nargs="?", help="one SQL statement; published tables are views of their name"
+    )
+    asked.add_argument("--file", metavar="FILE", help="a file that has it, or the name of one in conf/queries")
+    _add_printing(one, 1000)
 
 
 def _add_printing(one: argparse.ArgumentParser, rows: int) -> None:
@@ -162,6 +184,11 @@ it in one commit."""
 TRACK = """\
 Log the figures of model_metrics and model_trials in the current release to the MLflow server of tracking.mlflow_uri:
 a run per model and protocol, and one per trial. What is there is not logged again."""
+
+
+SERVE = """\
+Spark's Thrift server on the loopback address, over views of the current release. Refreshes go on beside it: a query
+sees the release that was current when it began, a few seconds' delay aside. Ctrl-C or SIGTERM ends it."""
 
 
 def _settings_options() -> argparse.ArgumentParser:
@@ -190,6 +217,12 @@ def _context(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r} is no context; write one such as device=mobile")
     return name, value
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number from 1 to 65535")
+    return int(text)
 
 
 def _date(text: str) -> date:

@@ -44,16 +44,24 @@ REFUSED = {
 }
 """Options that must not be true, and why."""
 
+SESSION_CATALOG = "spark_catalog"
+"""Spark's own catalog: a Hive metastore where the session has one."""
+
 PACKAGES = ("pandas", "pyarrow", "numpy", "scipy", "pydantic", "delta")
 
 
-def open_session(settings: Settings, app_name: str) -> SparkSession:
-    """The session of this run, configured. Raises WrongUse with the option or package and the remedy."""
+def open_session(settings: Settings, app_name: str, registers: bool = False) -> SparkSession:
+    """The session of this run, configured. Raises WrongUse with the option or package and the remedy.
+
+    registers: it may publish, and so register what it published in the catalog of the settings.
+    """
     conf = SparkConf()
     for option, value in REQUIRED.items():
         conf.set(option, _with_extension(conf, option, value))
     for option, value in PREFERRED.items():
         conf.setIfMissing(option, value)
+    if registers and settings.catalog.name == SESSION_CATALOG:
+        conf.setIfMissing("spark.sql.catalogImplementation", "hive")  # no other outlives the session
     if conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
         # the session catalog holds views alone; its folder must not appear in the checkout
         conf.setIfMissing("spark.sql.warehouse.dir", f"{tempfile.gettempdir()}/clienteling-catalog-{os.getuid()}")

@@ -43,6 +43,10 @@ class Store:
         if not self.exists(name):
             raise WrongInput(f"{self.path(name)}: there is no table {name} yet; {remedy}")
 
+    def columns(self, name: str) -> list[str]:
+        """The columns that the table has: those of its contract when it was last written."""
+        return self.spark.read.format("delta").load(self.path(name)).columns
+
     def version(self, name: str) -> int:
         """The table's newest Delta version."""
         return int(self._last_commit(name)["version"])

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from lib.settings import customers, layers, sections
+from lib.settings.asking import Catalog, Serve
 from lib.settings.checks import Checks, Currency
 from lib.settings.errors import SettingsError
 from lib.settings.evaluation import Evaluation, Feedback
@@ -35,6 +36,8 @@ class Settings(Section):
     """All settings of a run, one attribute per section."""
 
     warehouse: sections.Warehouse
+    catalog: Catalog
+    serve: Serve
     session: sections.Session
     fit: sections.Fit
     checks: Checks

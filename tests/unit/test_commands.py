@@ -26,6 +26,7 @@ COMMANDS = [
     *(job.name for job in all_jobs()),
     "plan",
     "sql",
+    "serve",
     "recommend",
     "similar",
     "track",
@@ -116,7 +117,7 @@ def test_the_usage_line_is_one_that_can_be_typed(main):
 @pytest.mark.parametrize("command", ["refresh", *(job.name for job in all_jobs() if job.writes)])
 def test_a_command_runs_its_jobs(main, monkeypatch, command):
     asked = []
-    monkeypatch.setattr(session, "open_session", lambda settings, name: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(session, "open_session", lambda settings, name, registers: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(session, "check_packages", lambda spark: None)
     monkeypatch.setattr(
         actions, "refresh", lambda spark, settings, jobs, chosen, as_of: asked.append((chosen, as_of)) or 0
@@ -128,9 +129,36 @@ def test_a_command_runs_its_jobs(main, monkeypatch, command):
     assert as_of is None
 
 
+@pytest.mark.parametrize(
+    ("words", "may"),
+    [
+        (("refresh",), True),
+        (("mine_rules",), True),
+        (("ingest_events",), False),
+        (("sql", "SELECT 1"), False),
+        (("serve",), False),
+        (("plan",), False),
+    ],
+    ids=lambda given: given[0] if isinstance(given, tuple) else "",
+)
+def test_only_what_publishes_may_open_a_metastore(main, monkeypatch, words, may):
+    asked = []
+
+    def open_session(settings, name, registers):
+        asked.append(registers)
+        return SimpleNamespace(stop=lambda: None)
+
+    monkeypatch.setattr(session, "open_session", open_session)
+    monkeypatch.setattr(session, "check_packages", lambda spark: None)
+    for action in ("refresh", "run_sql", "serve_tables", "show_plan"):
+        monkeypatch.setattr(actions, action, lambda *given: 0)
+    assert main(*words)[0] == 0
+    assert asked == [may]
+
+
 def test_a_job_that_writes_no_table_touches_no_warehouse(main, monkeypatch):
     asked = []
-    monkeypatch.setattr(session, "open_session", lambda settings, name: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(session, "open_session", lambda settings, name, registers: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(session, "check_packages", lambda spark: None)
     monkeypatch.setattr(actions, "write_data_sets", lambda spark, settings, job: asked.append(job.name) or 0)
     assert main("generate_events")[0] == 0
@@ -143,6 +171,11 @@ def test_list_and_docs_mention_every_table(main, command):
     assert code == 0
     by_the_runtime = {"runs", "releases"} if command == "list" else set()
     assert not [table.name for table in TABLES if table.name not in shown and table.name not in by_the_runtime]
+
+
+def test_the_data_dictionary_comes_as_a_page_too(main):
+    code, shown, _ = main("docs", "--format", "html")
+    assert (code, shown[:15], shown[-8:]) == (0, "<!DOCTYPE html>", "</html>\n")
 
 
 def test_the_data_dictionary_describes_every_column(main):
@@ -159,7 +192,9 @@ def test_the_data_dictionary_describes_every_column(main):
     [
         (("nothing_such",), "invalid choice: 'nothing_such'"),
         ((), "required: JOB"),
-        (("sql",), "required: QUERY"),
+        (("sql",), "one of the arguments QUERY --file is required"),
+        (("sql", "SELECT 1", "--file", "bundles"), "argument --file: not allowed with argument QUERY"),
+        (("serve", "--port", "70000"), "'70000' is no port; write a number from 1 to 65535"),
         (("refresh", "--as-of", "10.12.2011"), "'10.12.2011' is no date; write one such as 2011-12-10"),
         (("ingest_events", "--as-of", "2011-12-10"), "unrecognized arguments: --as-of"),
         (("refresh", "--colour"), "unrecognized arguments: --colour"),
@@ -183,7 +218,29 @@ def test_wrong_settings_end_with_2_and_a_line_for_each_problem(tmp_path, checkin
     assert all(sum(key in line for line in lines) == 1 for key in named)
 
 
-@pytest.mark.parametrize(("words", "code"), [(("list",), 100), (("docs",), 100), (("refresh",), 0), (("sql", "x"), 0)])
+def test_a_query_comes_from_a_file_or_by_its_name(main, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(commands, "_with_spark", lambda arguments, settings, jobs: asked.append(arguments.query) or 0)
+    (tmp_path / "mine.sql").write_text("-- Mine\nSELECT 1;\n")
+    assert main("sql", "--file", str(tmp_path / "mine.sql"))[0] == 0
+    assert main("sql", "--file", "bundles")[0] == main("sql", "--file", "conf/queries/bundles.sql")[0] == 0
+    assert asked == ["-- Mine\nSELECT 1", *[(HOME / "conf/queries/bundles.sql").read_text().strip()] * 2]
+
+
+@pytest.mark.parametrize("checking", [(), ("--check",)])
+def test_a_query_that_is_not_there_is_answered_with_those_that_are(main, tmp_path, checking):
+    code, shown, complaint = main(*checking, "sql", "--file", "bundels")
+    assert (code, shown) == (2, "")
+    assert complaint.startswith("conf/queries/bundels.sql: No such file or directory; give a file, or one of\n")
+    assert "  bundles              Which items belong in a bundle?\n" in complaint
+    (tmp_path / "empty.sql").write_text(" ;\n")
+    assert "is empty; write one SQL statement" in main(*checking, "sql", "--file", str(tmp_path / "empty.sql"))[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("list",), 100), (("docs",), 100), (("docs", "--format", "html"), 100), (("refresh",), 0), (("sql", "x"), 0)],
+)
 def test_a_check_tells_whether_spark_is_needed(main, words, code):
     assert main("--check", *words)[0] == code
 
@@ -299,6 +356,15 @@ def test_the_whole_suite_runs_in_two_processes_and_what_is_named_in_one(submit, 
     given = submit("test", *words, PYSPARK_PYTHON=str(python)).stdout.splitlines()
     ours = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     assert given == ["-m", "pytest", *ours, *words], "an option given after ours takes its place"
+
+
+def test_the_thrift_server_has_the_jars_on_the_class_path_too(submit):
+    given = submit("--jars", "a.jar,b.jar", "serve", "--port", "10001").stdout.splitlines()
+    assert given[:4] == ["--jars", "a.jar,b.jar", "--driver-class-path", "a.jar:b.jar"]
+    given = submit("--driver-class-path", "mine", "--jars=a.jar", "serve").stdout.splitlines()
+    assert given[:4] == ["--jars", "a.jar", "--driver-class-path", "a.jar:mine"]
+    given = submit("--driver-class-path=mine", "--jars=a.jar", "refresh").stdout.splitlines()
+    assert given[:4] == ["--jars", "a.jar", "--driver-class-path", "mine"]
 
 
 def test_an_old_java_is_named_with_the_remedy(submit, tmp_path):
