@@ -25,6 +25,8 @@ PREFERRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes a MERGE on a tiny table take 19 s
+    # tables that grow with every run are compacted at so many small files: all that reads them opens each
+    "spark.databricks.delta.autoCompact.minNumFiles": "20",
     "spark.ui.showConsoleProgress": "false",
     # else each call that builds a column asks the JVM half a dozen things, so that an error could name the line of Python it came from
     "spark.python.sql.dataFrameDebugging.enabled": "false",

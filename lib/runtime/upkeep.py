@@ -21,6 +21,9 @@ from lib.runtime.store import Store, conform
 from lib.tables import contract
 from lib.tables.contract import CHANGE, GONE
 
+RECENT = 100
+"""Commits that are looked through for the newest that says what it follows."""
+
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
@@ -37,7 +40,8 @@ def followed(store: Store, name: str) -> Followed | None:
     """What the newest commit of a kept table says; None where it was never made."""
     if not store.exists(name):
         return None
-    history = DeltaTable.forPath(store.spark, store.path(name)).history()
+    # what was committed since is compaction at most
+    history = DeltaTable.forPath(store.spark, store.path(name)).history(RECENT)
     row = history.where("userMetadata IS NOT NULL").orderBy(F.desc("version")).select("userMetadata").head()
     return Followed(**json.loads(row["userMetadata"])) if row is not None else None
 

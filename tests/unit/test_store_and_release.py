@@ -12,6 +12,7 @@ from lib.runtime.errors import Busy, WrongInput
 from lib.runtime.release import Release, Releases, current_rows
 from lib.runtime.store import Store
 from lib.runtime.views import SCHEMA, create_views
+from lib.tables.contract import GONE
 
 TABLE = "rfm_cut_points"
 AS_OF = "2024-02-01"
@@ -116,6 +117,19 @@ def test_rows_come_and_go_in_one_commit_and_none_where_nothing_changes(store, bu
     assert rows(changes.select("_change_type", "event_id")) == [
         ("delete", "1"), ("delete", "2"), ("insert", "2"), ("insert", "4"),
     ]  # fmt: skip
+
+
+def test_a_table_that_grows_run_by_run_is_compacted_and_its_changes_are_still_told(spark, store, build):
+    spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", 4)
+    try:
+        for n in range(5):
+            store.change("events", build("events", {"event_id": f"e{n}"}).withColumn(GONE, F.lit(False)))
+    finally:
+        spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
+    assert len(store.read("events").inputFiles()) == 2, "four in one, and the last"
+    feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1)
+    changed = feed.load(store.path("events")).select("event_id", "_change_type")
+    assert rows(changed) == [(f"e{n}", "insert") for n in range(5)], "a compaction changes no row"
 
 
 def test_rows_without_a_key_are_taken_out_by_what_their_contract_names(store, build):
