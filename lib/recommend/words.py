@@ -1,9 +1,10 @@
 """The words of items: what their texts say, as a matrix of items × words.
 
 TF-IDF weight of a word in an item: (1 + ln n)(1 + ln((1 + N) / (1 + d))) for n times in the item, d of N items with the word: that is
-scikit-learn's smooth form with sublinear counts. Cost: it grows with the catalogue and not with events. Two aggregations of the words; what
-comes to the driver is the vocabulary (content.max_words) and at most content.item_words cells an item, held to
-recommend.max_item_factors_mb.
+scikit-learn's smooth form with sublinear counts. Texts in scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are taken
+in pairs of neighbouring characters, for a run of their letters is a whole phrase. Cost: it grows with the catalogue and not with events.
+Two aggregations of the words; what comes to the driver is the vocabulary (content.max_words) and at most content.item_words cells an item,
+held to recommend.max_item_factors_mb.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from lib.settings.recommend import Content
 
 TEXTS = ("title", "description", "category", "brand", "tags")
 
-_NO_WORD = r"[^\p{L}\p{M}\p{N}]+"
+_UNSPACED = (
+    r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}\p{IsBopomofo}\p{IsThai}\p{IsLao}\p{IsKhmer}\p{IsMyanmar}"
+    r"\u30FC\uFF70\u3099\u309A\uFF9E\uFF9F"
+)
+"""Scripts without spaces between words, and the length and voicing marks that Unicode counts as of no one script."""
+
+_RUN_UNSPACED = rf"[\p{{L}}\p{{M}}\p{{N}}&&[{_UNSPACED}]]+"
+_RUN = rf"{_RUN_UNSPACED}|[\p{{L}}\p{{M}}\p{{N}}&&[^{_UNSPACED}]]+"
+_CHARACTER = r".\p{M}*"
+"""With the marks upon it: a Thai vowel or tone sign is no character of its own."""
 
 CELL_BYTES = 24
 """Of a cell with its count, weight and place."""
@@ -82,8 +92,19 @@ def read_words(items: DataFrame, index: ItemIndex, settings: Content, max_mb: in
 
 
 def split_words() -> Column:
-    """The words of an item's texts: runs of letters, marks and digits, in lower case."""
-    return F.filter(F.split(F.lower(F.concat_ws(" ", *TEXTS)), _NO_WORD), lambda word: word != "")
+    """The words of an item's texts, in lower case: runs of letters, marks and digits; where a script has no spaces, pairs of characters."""
+    runs = F.regexp_extract_all(F.lower(F.concat_ws(" ", *TEXTS)), F.lit(_RUN), 0)
+    return F.flatten(
+        F.transform(runs, lambda run: F.when(run.rlike(f"^{_RUN_UNSPACED}$"), _pairs(run)).otherwise(F.array(run)))
+    )
+
+
+def _pairs(run: Column) -> Column:
+    """Each two neighbouring characters, as Lucene's CJKBigramFilter has them; a character alone is a word."""
+    characters = F.regexp_extract_all(run, F.lit(_CHARACTER), 0)
+    # of a single character the slice is that character, and it has no neighbour to join
+    firsts = F.slice(characters, 1, F.greatest(F.size(characters) - 1, F.lit(1)))
+    return F.transform(firsts, lambda first, nth: F.concat(first, F.coalesce(F.get(characters, nth + 1), F.lit(""))))
 
 
 def _require_room(cells: int, max_mb: int) -> None:

@@ -13,7 +13,7 @@ from lib.recommend.content_candidates import METHOD, offer_by_content
 from lib.recommend.embeddings import embed_items
 from lib.recommend.histories import index_items, make_histories
 from lib.recommend.scoring import TooManyItems
-from lib.recommend.words import read_words
+from lib.recommend.words import read_words, split_words
 from tests.builders import MOMENT, all_kept
 
 CATALOGUE = {
@@ -50,6 +50,32 @@ def test_words_are_weighed_as_scikit_learn_weighs_them(shop, settings):
     assert sorted(vectors.words) == sorted(oracle.vocabulary_)
     order = [oracle.vocabulary_[word] for word in vectors.words]
     assert vectors.matrix.toarray() == pytest.approx(expected[:, order])
+
+
+def test_scripts_without_spaces_are_split_into_pairs_of_characters(build):
+    told = {
+        "红色台灯": ["红色", "色台", "台灯"],
+        "茶 Cup": ["茶", "cup"],
+        "iPhone手机壳2个": ["iphone", "手机", "机壳", "2", "个"],
+        "コーヒー豆、青い": ["コー", "ーヒ", "ヒー", "ー豆", "青い"],
+        "か\u3099き": ["か\u3099き"],  # a voicing mark that is a code point of its own
+        "น้ำชา": ["น้ำ", "ำช", "ชา"],
+        "𠮷野家": ["𠮷野", "野家"],  # outside the basic plane
+        "Crème brûlée, 3 кг": ["crème", "brûlée", "3", "кг"],
+        "한국 차": ["한국", "차"],  # has spaces
+        "๛ 。 !": [],
+    }
+    items = build("items", *({"item_id": title, "title": title} for title in told))
+    assert {
+        row["item_id"]: row["words"] for row in items.select("item_id", split_words().alias("words")).collect()
+    } == told
+
+
+def test_items_described_without_spaces_share_words(build, settings):
+    titles = {"lamp1": "红色台灯", "lamp2": "金属台灯", "cup": "蓝色茶杯"}
+    items = build("items", *({"item_id": item, "title": title} for item, title in titles.items()))
+    index = index_items(build.frame("item_id string"), items.select("item_id", "title"), 100)
+    assert read_words(items, index, settings.content, 1).words == ["台灯"]
 
 
 def test_an_item_that_nobody_bought_is_offered_by_its_words_and_says_which(shop, settings, build):
