@@ -31,7 +31,7 @@ LOAD = """
 import json, logging, sys
 logging.disable()
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 dag = bag.dags["clienteling"]
 tasks = [dict(id=t.task_id, retries=t.retries, command=t.bash_command, after=sorted(t.upstream_task_ids)) for t in dag.topological_sort()]
@@ -121,7 +121,12 @@ def airflow():
         (home / "complete").touch()
 
     def load(**variables: str) -> dict:
-        environment = {"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home / "home"), **variables}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AIRFLOW_HOME": str(home / "home"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            **variables,
+        }
         words = [python, "-c", LOAD, SCHEDULE / "airflow_dag.py"]
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
