@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,7 +17,11 @@ from lib.features.persons import measure_types
 from lib.recommend.blends import fused_blend, score_items
 from lib.recommend.recommendations import recommend
 from lib.settings import load
+from lib.settings.recommend import Recommend
 from lib.tables import Column, contract
+
+ALL_MODELS = sorted(get_args(get_args(Recommend.model_fields["models"].annotation)[0]))
+"""Every model that recommend.models may name."""
 
 MOMENT = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
 AS_OF = date(2024, 2, 1)
@@ -92,6 +97,17 @@ class Build:
             if isinstance(filled[name], str) and name.endswith("_id"):
                 filled[name] = f"{name[0]}{number}"
         return filled | row
+
+
+def stage_in(folder: Path):
+    """What a job is given as run.stage: the rows written into the folder and read back."""
+
+    def write_and_read(df: DataFrame, name: str) -> DataFrame:
+        path = str(folder / name)
+        df.write.mode("overwrite").parquet(path)
+        return df.sparkSession.read.schema(df.schema).parquet(path)
+
+    return write_and_read
 
 
 def all_kept(events: DataFrame) -> DataFrame:

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lib.runtime.session import PREFERRED, REQUIRED
 from lib.runtime.store import Store
 from lib.settings import Settings, load
-from tests.builders import Build
+from tests.builders import Build, stage_in
 
 TEST_CONF = {
     "spark.master": "local[2]",
@@ -75,11 +75,5 @@ def settings() -> Settings:
 
 @pytest.fixture
 def stage(tmp_path: Path):
-    """What a job is given as run.stage: the rows written and read back."""
-
-    def write_and_read(df: DataFrame, name: str) -> DataFrame:
-        path = str(tmp_path / "stage" / name)
-        df.write.mode("overwrite").parquet(path)
-        return df.sparkSession.read.schema(df.schema).parquet(path)
-
-    return write_and_read
+    """What a job is given as run.stage."""
+    return stage_in(tmp_path / "stage")

@@ -7,8 +7,6 @@ ended half-way is done again by the next run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 
 from py4j.protocol import Py4JError
@@ -20,6 +18,7 @@ from lib.runtime.parallel import side_by_side
 from lib.runtime.release import Releases
 from lib.runtime.store import Store
 from lib.runtime.views import CURRENT, definition, looked_up, newest_release, shown
+from lib.settings import digest
 from lib.settings.asking import Catalog
 from lib.tables.contract import quote
 
@@ -57,7 +56,7 @@ def register(store: Store, catalog: Catalog) -> int:
     wanted = {CURRENT: newest_release(f"{tables}.`releases`"), **wanted}
     for schema in (tables, views):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    told = hashlib.sha256(json.dumps([store.root, wanted]).encode()).hexdigest()
+    told = digest([store.root, wanted])
     there = set(names) <= _names(store, tables) and set(wanted) <= _names(store, views)
     if there and told == _registered(store, views):
         return 0

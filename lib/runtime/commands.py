@@ -69,8 +69,7 @@ def _run(words: list[str], jobs: list[Job]) -> int:
     except SystemExit as end:  # argparse has printed help, or what is wrong
         return ANSWERED if checking and not end.code else int(end.code or 0)
     if arguments.command in ("list", "docs"):
-        page = dictionary_page(jobs) if getattr(arguments, "format", None) == "html" else data_dictionary()
-        say(_list(jobs) if arguments.command == "list" else page)
+        say(_list(jobs) if arguments.command == "list" else _docs(jobs, arguments.format))
         return ANSWERED if checking else 0
     settings = load(arguments.settings, arguments.set, os.environ)
     if arguments.command == "sql" and arguments.file:
@@ -230,6 +229,10 @@ def _date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write one such as 2011-12-10") from None
+
+
+def _docs(jobs: Sequence[Job], form: str) -> str:
+    return dictionary_page(jobs) if form == "html" else data_dictionary()
 
 
 def _list(jobs: Sequence[Job]) -> str:

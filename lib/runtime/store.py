@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import cast
 
@@ -63,7 +63,7 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         rows = reader.load(self.path(name))
-        lacking = _lacking(table, rows)
+        lacking = _lacking(table, rows.columns)
         return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in lacking}) if lacking else rows
 
     def read_refresh(self, name: str, refresh_id: str) -> DataFrame:
@@ -192,14 +192,13 @@ class Store:
         return DeltaTable.forPath(self.spark, self.path(name)).history(1).select("version", "operationMetrics").head()  # type: ignore[return-value]
 
     def _add_missing_columns(self, table: Table) -> None:
-        if lacking := _lacking(table, self.spark.read.format("delta").load(self.path(table.name))):
+        if lacking := _lacking(table, self.columns(table.name)):
             columns = ", ".join(f"`{c.name}` {c.type} COMMENT {quote(c.comment)}" for c in lacking)
             self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
 
 
-def _lacking(table: Table, rows: DataFrame) -> list[TableColumn]:
-    """The columns that came into the contract since the table was written."""
-    held = set(rows.columns)
+def _lacking(table: Table, held: Collection[str]) -> list[TableColumn]:
+    """The columns that came into the contract since the table, which holds those of `held`, was written."""
     return [column for column in table.all_columns if column.name not in held]
 
 

@@ -7,7 +7,7 @@ go: they look up their refresh in the view `current_release`, so that one place 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from lib.runtime.release import Release, Releases
 from lib.runtime.store import Store
@@ -37,13 +37,12 @@ def create_views(store: Store, mentioned_in: str | None = None) -> list[str]:
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         spark.sql(f"USE {SCHEMA}")
     made = []
-    for table, name in shown(store, release):
-        if mentioned_in is None or _mentions(mentioned_in, name):
-            refresh = quote(release.tables[table.name]) if release and table.published else ""
-            what = definition(table, name, store.columns(table.name), store.identifier(table.name), refresh)
-            kind = f"VIEW {SCHEMA}.{name}" if kept else f"TEMPORARY VIEW {name}"
-            spark.sql(f"CREATE OR REPLACE {kind} {what}")
-            made.append(name)
+    for table, name in shown(store, release, lambda name: mentioned_in is None or _mentions(mentioned_in, name)):
+        refresh = quote(release.tables[table.name]) if release and table.published else ""
+        what = definition(table, name, store.columns(table.name), store.identifier(table.name), refresh)
+        kind = f"VIEW {SCHEMA}.{name}" if kept else f"TEMPORARY VIEW {name}"
+        spark.sql(f"CREATE OR REPLACE {kind} {what}")
+        made.append(name)
     return made
 
 
@@ -75,12 +74,15 @@ def newest_release(releases: str) -> str:
     return f"{_told()} AS {newest}"
 
 
-def shown(store: Store, release: Release | None) -> Iterator[tuple[Table, str]]:
-    """Every view there is something to show in, with its table."""
+def shown(
+    store: Store, release: Release | None, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[Table, str]]:
+    """Every view of a wanted name there is something to show in, with its table. Only the tables of such are looked for."""
     for table in TABLES:
+        names = [name for name in (table.name, *table.views) if wanted(name)]
         published = release is not None and table.name in release.tables
-        if store.exists(table.name) and (published or not table.published):
-            yield from ((table, name) for name in (table.name, *table.views))
+        if names and (published or not table.published) and store.exists(table.name):
+            yield from ((table, name) for name in names)
 
 
 def looked_up(table: Table, schema: str) -> str:

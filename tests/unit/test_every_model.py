@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import get_args
 
 import pytest
 
@@ -19,12 +18,11 @@ from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.group_popularity import find_groups
 from lib.runtime.store import conform
 from lib.settings import load
-from lib.settings.recommend import Recommend
 from lib.tables import contract
-from tests.builders import AS_OF, Build, all_kept
+from tests.builders import ALL_MODELS as MODELS
+from tests.builders import AS_OF, Build, all_kept, stage_in
 
 CUSTOMERS, ITEMS = 24, 16
-MODELS = sorted(get_args(get_args(Recommend.model_fields["models"].annotation)[0]))
 NO_TASTE = {"popular", "repeat"}
 """Of everyone alike, and of what the customer has: the board proves nothing of them."""
 
@@ -96,11 +94,7 @@ def arranged(build, arrangement: str) -> dict:
 
 
 def run(build, arrangement, scratch) -> Found:
-    def stage(frame, name):
-        path = str(scratch / arrangement / name)
-        frame.write.mode("overwrite").parquet(path)
-        return frame.sparkSession.read.schema(frame.schema).parquet(path)
-
+    stage = stage_in(scratch / arrangement)
     settings = load(
         assignments=[
             f"recommend.models={MODELS}", "als.rank=3", "als.iterations=8", "ease.regularisation=10.0", "items.exclude=[]",

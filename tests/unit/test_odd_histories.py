@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
 
 import pytest
 
@@ -13,11 +12,10 @@ from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.group_popularity import find_groups
 from lib.runtime.store import conform
 from lib.settings import load
-from lib.settings.recommend import Recommend
 from lib.tables import contract
+from tests.builders import ALL_MODELS as MODELS
 from tests.builders import AS_OF, all_kept
 
-MODELS = sorted(get_args(get_args(Recommend.model_fields["models"].annotation)[0]))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 EMOJI, QUOTES = "🛍️'\"`", 'o\'neil "the" \\ {x} %s $1;--'
 

@@ -41,12 +41,8 @@ def identities(build):
 
 
 @pytest.fixture
-def read(identities, tmp_path):
+def read(identities, stage):
     """Measures of some days and totals, as a job reads them."""
-
-    def stage(df, name):
-        df.write.mode("overwrite").parquet(f"{tmp_path}/{name}")
-        return df.sparkSession.read.schema(df.schema).parquet(f"{tmp_path}/{name}")
 
     def of(made, totals, as_of=AS_OF, known_as=identities):
         tables = {"customer_days": made, "customer_totals": totals, "customer_identities": known_as}
