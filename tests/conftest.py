@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from lib.runtime.session import PREFERRED, REQUIRED
 from lib.runtime.store import Store
@@ -28,6 +28,7 @@ TEST_CONF = {
     "spark.sql.maxPlanStringLength": "200",
     # tiny frames: compiling and re-planning a query takes longer than running it
     "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
 }
@@ -65,6 +66,15 @@ def build(spark: SparkSession) -> Build:
 @pytest.fixture
 def store(spark: SparkSession, tmp_path: Path) -> Store:
     return Store(spark, str(tmp_path / "warehouse"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--campaign", action="store_true", help="the long trials, and nothing else")
+
+
+def pytest_configure(config):
+    if config.getoption("--campaign"):
+        config.option.markexpr = "campaign"
 
 
 @pytest.fixture

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lib.runtime.catalog import register_published
 from lib.runtime.console import say
-from lib.runtime.errors import WrongInput, WrongUse, one_line
+from lib.runtime.errors import WrongInput, WrongUse
 from lib.runtime.execution import Execution
-from lib.runtime.job import Job, Question
-from lib.runtime.pipeline import Pipeline, absolute, warehouse_path
-from lib.runtime.printing import format_rows
+from lib.runtime.job import Job
+from lib.runtime.pipeline import Pipeline
+from lib.runtime.places import absolute, warehouse_path
 from lib.runtime.release import Release, Releases
 from lib.runtime.serving import serve
 from lib.runtime.sources import open_sources
 from lib.runtime.store import Store
 from lib.runtime.tracking import from_metrics, from_trials, log_figures
-from lib.runtime.views import create_views
 from lib.settings import Settings
-from lib.tables import contract
 
 
 def refresh(
-    spark: SparkSession, settings: Settings, jobs: Sequence[Job], chosen: Sequence[Job], as_of: date | None
+    spark: SparkSession,
+    settings: Settings,
+    jobs: Sequence[Job],
+    chosen: Sequence[Job],
+    as_of: date | None,
+    full: bool = False,
 ) -> int:
     """Run the chosen jobs as one refresh and say what is published."""
     pipeline = Pipeline(spark, settings, jobs)
     before = Releases(pipeline.store).current
-    release = pipeline.refresh(chosen, as_of)
+    release = pipeline.refresh(chosen, as_of, full)
     if release is not None:
         moved = before is None or release.release != before.release
-        say(_summary(release, pipeline.store.root, moved))
+        figures = {"release": release.release, "refresh_id": release.refresh_id, "published": moved}
+        say(_summary(release, pipeline.store.root, moved), **figures)
         if settings.catalog.name:
             register_published(pipeline.store, settings.catalog)
     return 0
@@ -70,25 +74,60 @@ def _summary(release: Release, root: str, moved: bool) -> str:
     return "\n".join([head, *lines, how])
 
 
-def show_plan(spark: SparkSession, settings: Settings, jobs: Sequence[Job], as_of: date | None) -> int:
-    """Say what a refresh would run, and why."""
+def show_plan(
+    spark: SparkSession,
+    settings: Settings,
+    jobs: Sequence[Job],
+    chosen: Sequence[Job],
+    as_of: date | None,
+    full: bool = False,
+) -> int:
+    """Say what a run of the chosen jobs would do, and why. Nothing is written, and no lease is taken."""
     pipeline = Pipeline(spark, settings, jobs)
     store = pipeline.store
-    opened = open_sources(spark, settings, store.read("ingest_batches"))
+    ingests = [job for job in chosen if job.reads_sources]
+    opened = open_sources(spark, settings, store.read("ingest_batches")) if ingests else {}
     fresh = [name for name, source in opened.items() if source.is_new]
-    for job in pipeline.jobs:
-        if job.reads_sources:
-            say(
-                f"{job.name:<24} {'runs: new input or mapping in ' + ', '.join(fresh) if fresh else 'nothing new in any source'}"
-            )
-    publishing = [job for job in pipeline.jobs if job.publishes]
+    for job in ingests:
+        what = f"runs: new input or mapping in {', '.join(fresh)}" if fresh else "nothing new in any source"
+        say(f"{job.name:<24} {what}")
+    for job in (job for job in pipeline.jobs if job in chosen and job.keeps and not fresh):
+        behind = store.exists(job.reads[0]) and Execution(store, settings, job).is_behind()
+        say(f"{job.name:<24} {'runs: what it follows has moved on' if full or behind else 'up to date'}")
+    publishing = [job for job in pipeline.jobs if job in chosen and job.publishes]
     if fresh:
         for job in publishing:
             say(f"{job.name:<24} runs: its inputs are ingested anew")
-        return 0
-    plan = pipeline.plan(publishing, as_of, Releases(store))
-    for step in plan.steps:
-        say(f"{step.job.name:<24} {'runs: ' + '; '.join(step.reasons) if step.stale else 'up to date'}")
+    elif publishing:
+        plan = pipeline.plan(publishing, as_of, Releases(store, settings.warehouse), full)
+        for step in plan.steps:
+            say(f"{step.job.name:<24} {'runs: ' + '; '.join(step.reasons) if step.stale else 'up to date'}")
+    return 0
+
+
+def backfill(spark: SparkSession, settings: Settings, jobs: Sequence[Job], dates: Sequence[date]) -> int:
+    """Publish what was known as of each date, beside the current release."""
+    made = Pipeline(spark, settings, jobs).backfill(dates)
+    for release in made:
+        say(f"release {release.release} holds what was known as of {release.as_of}: sql --release {release.release}")
+    say(f"{len(made)} of {len(dates)} dates are new")
+    return 0
+
+
+def maintain(spark: SparkSession, settings: Settings) -> int:
+    """Compact the tables and delete what nobody needs."""
+    pipeline = Pipeline(spark, settings, [])
+    pipeline.store.require("releases", "run ./spark-submit.sh refresh first")
+    all_of_them = []
+    for kept in pipeline.maintain():
+        all_of_them.append(kept)
+        say(
+            f"{kept.table:<24} {kept.files_before:>7,} files {kept.bytes_before / 1e6:>10,.1f} MB before "
+            f"{kept.files:>7,} files {kept.bytes / 1e6:>10,.1f} MB after",
+            **asdict(kept),
+        )
+    files, size = (sum(getattr(kept, name) for kept in all_of_them) for name in ("files", "bytes"))
+    say(f"{len(all_of_them)} tables, {files:,} files, {size / 1e6:,.1f} MB in {pipeline.store.root}")
     return 0
 
 
@@ -114,58 +153,3 @@ def track(spark: SparkSession, settings: Settings) -> int:
     logged, known = log_figures(figures, uri, experiment)
     say(f"{logged} runs logged in experiment {experiment} at {uri}, {known} were there")
     return 0
-
-
-def run_sql(spark: SparkSession, settings: Settings, query: str, form: str, limit: int) -> int:
-    """Print the answer to one query over the current release."""
-    store = Store(spark, warehouse_path(settings))
-    store.require("releases", "run ./spark-submit.sh refresh first")
-    everything = query.strip().lower().startswith(("show", "describe"))
-    create_views(store, None if everything else query)
-    try:
-        answer = spark.sql(query)
-        rows = answer.limit(limit + 1).collect()
-    except PySparkException as error:
-        condition = error.getCondition() or ""
-        if condition.startswith("TABLE_OR_VIEW_NOT_FOUND"):
-            known = ", ".join(create_views(store))
-            raise WrongInput(f"{one_line(error)} The tables are {known}") from None
-        raise WrongUse(one_line(error)) from None
-    say(format_rows(answer.columns, rows[:limit], form))
-    if len(rows) > limit:
-        say(f"… more than {limit} rows; --rows N prints more")
-    return 0
-
-
-def answer(
-    spark: SparkSession,
-    settings: Settings,
-    question: Question,
-    asked: str,
-    context: Mapping[str, str],
-    form: str,
-    limit: int,
-) -> int:
-    """Print what the current release says about one id."""
-    store = Store(spark, warehouse_path(settings))
-    store.require("releases", "run ./spark-submit.sh refresh first")
-    release = Releases(store).current
-    published = release.tables if release else {}
-    if lacking := [name for name in question.reads if contract(name).published and name not in published]:
-        raise WrongInput(f"{', '.join(lacking)} not published yet; run ./spark-submit.sh refresh first")
-    tables = {
-        name: store.read_refresh(name, published[name]) if name in published else store.read(name)
-        for name in question.reads
-    }
-    found = question.answer(tables, settings, asked, context)
-    rows = found.limit(limit).collect()
-    say(format_rows(found.columns, rows, form) if rows else f"nothing is known that answers this for {asked}")
-    return 0
-
-
-def show_answers(spark: SparkSession, settings: Settings, queries: Sequence[str]) -> None:
-    """Print the answers to queries over the current release, one table after the other."""
-    create_views(Store(spark, warehouse_path(settings)))
-    for query in queries:
-        answer = spark.sql(query)
-        say("\n" + format_rows(answer.columns, answer.collect(), "table"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Mapping
 from datetime import date
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -14,10 +14,15 @@ from pyspark.sql import functions as F
 from lib.runtime import upkeep
 from lib.runtime.clock import monotonic, now
 from lib.runtime.code_version import code_version
+from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, one_line, unreadable_file
+from lib.runtime.failpoints import reach
 from lib.runtime.job import Counts, Job
 from lib.runtime.journal import Journal
+from lib.runtime.meter import Meter
 from lib.runtime.parallel import side_by_side
+from lib.runtime.pins import pin
+from lib.runtime.places import hadoop
 from lib.runtime.plan import Plan
 from lib.runtime.release import Releases, current_rows
 from lib.runtime.sources import Opened
@@ -51,6 +56,8 @@ class Execution:
         self._until: upkeep.Followed | None = None
         self.started_at = self.ended_at = now()
         self.seconds = 0.0
+        self.attempts = 1
+        self.metrics: dict[str, int] = {}
 
     @property
     def spark(self) -> SparkSession:
@@ -98,14 +105,15 @@ class Execution:
     def run(self) -> None:
         """Compute and write the outputs of a publishing job."""
         assert self._plan is not None
-        with self._timed():
+        with _Timer(self):
             outputs = self.job.transform(self._inputs(), self._settings, self)
+            reach(f"table.computing.{self.job.name}")
             side_by_side(self.spark, lambda table: self._write(table, outputs[table]), self.job.writes)
         self.counts.rows_out = sum(self.counts.outputs.values())
 
     def run_ingest(self, journal: Journal) -> None:
         """Compute and write the outputs of an ingesting job. Raises WrongInput with the file that can't be read."""
-        with self._timed():
+        with _Timer(self):
             try:
                 outputs = self.job.transform(self._inputs(), self._settings, self)
                 batches = outputs.get("ingest_batches")
@@ -120,17 +128,26 @@ class Execution:
         self.counts.rows_out = sum(row["rows_accepted"] for row in summary)
         self.counts.quarantined = sum(row["rows_quarantined"] for row in summary)
 
-    def run_upkeep(self) -> bool:
-        """Bring a kept table up to date. Returns whether there was anything to do."""
+    def is_behind(self) -> bool:
+        """Whether a kept table has not followed all of what it is kept up to date with."""
         (table,), (source,) = self.job.writes, self.job.reads
         self._since = upkeep.followed(self._store, table)
         told = digest([self.job.name, code_version(), self._settings.digest(self.job.settings)])
-        self._until = upkeep.Followed(source, self._store.version(source), told)
-        if self._since == self._until:
+        self._until = upkeep.Followed(source, pin(self._store, source).changed, told)
+        return self._since != self._until
+
+    def run_upkeep(self, anew: bool = False) -> bool:
+        """Bring a kept table up to date, or make it `anew`. Returns whether there was anything to do."""
+        if not self.is_behind() and not anew:
             return False
-        with self._timed():
+        assert self._until is not None
+        (table,) = self.job.writes
+        if anew:
+            self._since = None
+        with _Timer(self):
             rows = self.stage(self.job.transform(self._inputs(), self._settings, self)[table], table)
             self.counts.rows_in = self.counts.rows_out = rows.count()
+            reach(f"kept.staged.{self.job.name}")
             if self._since is None or self.counts.rows_in:
                 self.counts.outputs[table] = upkeep.write_kept(self._store, table, rows, self._until)
         return True
@@ -138,13 +155,13 @@ class Execution:
     def run_append(self, since: date | None) -> None:
         """Record what was published; rows from before `since` go."""
         (table,) = self.job.writes
-        with self._timed():
+        with _Timer(self):
             rows = self.job.transform(self._inputs(), self._settings, self)[table]
             self.counts.outputs[table] = self.counts.rows_out = self._store.append(table, rows, since)
 
     def run_data_sets(self, path: str, form: str) -> None:
         """Compute and write the data sets of a job that writes no table, each in place of an earlier one."""
-        with self._timed():
+        with _Timer(self):
             outputs = self.job.transform({}, self._settings, self)
             for name in self.job.data_sets:
                 rows = Observation()
@@ -162,10 +179,24 @@ class Execution:
         )
         return "\n".join([line, *(f"  {note}" for note in self._notes)])
 
+    def figures(self) -> dict[str, int]:
+        """What the job read, wrote and took."""
+        rows = {
+            "rows_in": self.counts.rows_in,
+            "rows_out": self.counts.rows_out,
+            "rows_quarantined": self.counts.quarantined,
+        }
+        return {**rows, **self.metrics, "milliseconds": round(self.seconds * 1000)}
+
+    def tell(self) -> None:
+        """Say the job's line."""
+        say(self.line(), job=self.job.name, **self.figures())
+
     def _write(self, table: str, df: DataFrame) -> None:
         assert self._plan is not None
         refresh_id, as_of = self._plan.refresh_id, self._plan.as_of.isoformat()
         self.counts.outputs[table] = self._store.write_refresh(table, df, refresh_id, as_of)
+        reach(f"table.written.{table}")
 
     def _inputs(self) -> dict[str, DataFrame]:
         return {table: self._input(table) for table in self.job.reads}
@@ -191,17 +222,10 @@ class Execution:
         assert self._releases is not None and self._releases.current is not None
         return self._releases.current.tables[table]
 
-    def _timed(self) -> _Timer:
-        return _Timer(self)
-
     def _clear_stage(self) -> None:
         """Stages are scratch: gone after the job, on whichever file system they are."""
-        if "://" not in self._staged:
-            shutil.rmtree(self._staged, ignore_errors=True)
-            return
-        jvm = self.spark._jvm
-        path = jvm.org.apache.hadoop.fs.Path(self._staged)  # type: ignore[union-attr]
-        path.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()).delete(path, True)
+        path, system = hadoop(self.spark, self._staged)
+        system.delete(path, True)
 
 
 class _Timer:
@@ -213,9 +237,12 @@ class _Timer:
     def __enter__(self) -> None:
         self._execution.started_at = now()
         self._began = monotonic()
+        self._meter = Meter(self._execution.spark)
 
     def __exit__(self, *_: object) -> None:
         self._execution.seconds = monotonic() - self._began
         self._execution.ended_at = now()
+        with contextlib.suppress(Py4JError):  # a JVM that has ended tells nothing, and must not hide why
+            self._execution.metrics = self._meter.read()
         self._execution.spark.catalog.clearCache()
         self._execution._clear_stage()

@@ -14,7 +14,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.runtime.clock import now
+from lib.runtime.failpoints import reach
 from lib.runtime.parallel import side_by_side
+from lib.runtime.places import hadoop
 from lib.runtime.store import Store
 from lib.tables.contract import GONE
 
@@ -44,12 +46,15 @@ class Journal:
         """Write down the rows of each table, then write them into the tables. Returns table → rows put in."""
         side_by_side(self._store.spark, lambda table: self._note(table, outputs[table]), list(outputs))
         self._file_system().create(self._path("_complete")).close()
+        reach("ingest.noted")
         try:
             first = {_FIRST: self._store.change(_FIRST, self._read(_FIRST))} if _FIRST in outputs else {}
         except Exception:
             self._clear()  # nothing has been written, and the tables refuse it
             raise
+        reach(f"ingest.written.{_FIRST}")
         written = self._write([table for table in outputs if table != _FIRST], again=False)
+        reach("ingest.done")
         self._clear()
         return written | first
 
@@ -68,7 +73,9 @@ class Journal:
         """The batches' own rows come last, and so make them done."""
 
         def change(table: str) -> int:
-            return self._store.change(table, self._read(table), again)
+            changed = self._store.change(table, self._read(table), again)
+            reach(f"ingest.written.{table}")
+            return changed
 
         others = [table for table in tables if table != _LAST]
         written = dict(zip(others, side_by_side(self._store.spark, change, others), strict=True))
@@ -79,8 +86,7 @@ class Journal:
         self._file_system().delete(self._path(), True)
 
     def _path(self, name: str = "") -> Any:
-        jvm: Any = self._store.spark._jvm
-        return jvm.org.apache.hadoop.fs.Path(f"{self._root}/{name}" if name else self._root)
+        return hadoop(self._store.spark, f"{self._root}/{name}" if name else self._root)[0]
 
     def _file_system(self) -> Any:
-        return self._path().getFileSystem(self._store.spark.sparkContext._jsc.hadoopConfiguration())
+        return hadoop(self._store.spark, self._root)[1]

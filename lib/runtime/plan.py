@@ -7,7 +7,7 @@ whose tables it reads. A job whose current rows carry the same fingerprint need 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from lib.runtime.code_version import code_version
@@ -104,8 +104,12 @@ def make_plan(
     versions: Mapping[str, int],
     held: Mapping[str, Held],
     base: Release | None,
+    full: int | None = None,
 ) -> Plan:
-    """The plan for `chosen` among all `jobs`, given what the current release holds (job → Held)."""
+    """The plan for `chosen` among all `jobs`, given what the current release holds (job → Held).
+
+    full: everything is run, whatever is up to date; the number of the current release, for what follows another one is another refresh.
+    """
     publishing = [job for job in order(jobs) if any(contract(table).published for table in job.writes)]
     whole = {step.job.name: step for step in _steps(publishing, publishing, settings, as_of, versions, held, base)}
     names = {job.name for job in chosen}
@@ -114,6 +118,9 @@ def make_plan(
     outside = {t for step in steps for t in step.job.reads if t in writers and writers[t].name not in names}
     stale_inputs = tuple(sorted(t for t in outside if whole[writers[t].name].stale))
     final = {name: item.fingerprint for name, item in held.items()} | {s.job.name: s.fingerprint for s in steps}
+    if full is not None:
+        steps = [step if step.stale else replace(step, reasons=("all is asked for",)) for step in steps]
+        final["--full"] = str(full)
     return Plan(as_of, tuple(steps), stale_inputs, f"{as_of.isoformat()}-{digest(final)[:12]}", versions)
 
 

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from lib.runtime.errors import WrongInput, one_line
+from lib.runtime.places import hadoop
 from lib.runtime.schemas import compare, merged
 from lib.runtime.sources import File, Opened, place
 from lib.settings.sources import MALFORMED
@@ -147,16 +148,9 @@ def _paths(files: Sequence[File]) -> list[str]:
     return [re.sub(r"([\[\]{}*?\\])", r"\\\1", file.path) for file in files]
 
 
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """The path as Hadoop has it, and its file system."""
-    jvm: Any = spark._jvm
-    hadoop = jvm.org.apache.hadoop.fs.Path(path)
-    return hadoop, hadoop.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-
-
 def _is_folder(spark: SparkSession, path: str) -> bool:
-    hadoop, system = _hadoop(spark, path)
-    return bool(system.exists(hadoop) and system.getFileStatus(hadoop).isDirectory())
+    there, system = hadoop(spark, path)
+    return bool(system.exists(there) and system.getFileStatus(there).isDirectory())
 
 
 def _header(spark: SparkSession, opened: Opened, file: File) -> str:
@@ -166,10 +160,10 @@ def _header(spark: SparkSession, opened: Opened, file: File) -> str:
         return ""
     comment = str(options.get("comment", "\0"))
     jvm: Any = spark._jvm
-    hadoop, system = _hadoop(spark, file.path)
+    there, system = hadoop(spark, file.path)
     factory = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(system.getConf())
-    codec = factory.getCodec(hadoop)
-    stream = system.open(hadoop)
+    codec = factory.getCodec(there)
+    stream = system.open(there)
     try:
         plain = stream if codec is None else codec.createInputStream(stream)
         reader = jvm.java.io.BufferedReader(jvm.java.io.InputStreamReader(plain, "ISO-8859-1"))

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from lib.runtime.code_version import code_version
 from lib.runtime.execution import Execution
 from lib.runtime.plan import Plan, Step
+from lib.runtime.release import Release
 from lib.runtime.store import Store, schema_of
 from lib.tables import contract
 
@@ -24,6 +25,7 @@ class RunLog:
         self._done: dict[str, dict[str, int]] = {row["job"]: dict(row["outputs"]) for row in done}
         self._fingerprints = {row["job"]: row["fingerprint"] for row in done}
         self._known = {row["job"] for row in rows}
+        self._again = bool(rows)
 
     def is_done(self, step: Step) -> bool:
         """Whether an earlier attempt at this refresh finished the job and its rows are all still there."""
@@ -52,6 +54,29 @@ class RunLog:
         inputs = {f"source:{name}": opened.batch_id for name, opened in execution.sources.items() if opened.is_new}
         self._write(execution, "succeeded", inputs, "", "", None)
 
+    def trace(self, current: Release | None) -> None:
+        """Record which version of each input made which of the refresh's tables."""
+        fresh = {table for step in self._plan.stale for table in step.job.writes}
+        rows = []
+        for step in self._plan.stale:
+            for table in step.job.reads:
+                old = current.tables.get(table) if current else None
+                refresh_id = (self._plan.refresh_id if table in fresh else old) if contract(table).published else None
+                rows += [
+                    (
+                        self._plan.refresh_id,
+                        output,
+                        table,
+                        step.job.name,
+                        self._plan.as_of,
+                        refresh_id,
+                        self._plan.versions.get(table),
+                    )
+                    for output in step.job.writes
+                ]
+        frame = self._store.spark.createDataFrame(rows, schema_of(contract("lineage")))
+        self._store.put_lineage(frame, self._plan.refresh_id, again=self._again)
+
     def _write(
         self,
         execution: Execution,
@@ -65,7 +90,7 @@ class RunLog:
             "refresh_id": self._plan.refresh_id, "job": execution.job.name, "as_of": self._plan.as_of, "status": status,
             "started_at": execution.started_at, "ended_at": execution.ended_at, "inputs": inputs,
             "outputs": dict(execution.counts.outputs), "settings_hash": settings_hash, "code_version": code_version(),
-            "fingerprint": fingerprint, "error": error,
+            "fingerprint": fingerprint, "error": error, "attempts": execution.attempts, "metrics": execution.figures(),
         }  # fmt: skip
         job, frame = execution.job.name, self._store.spark.createDataFrame([row], schema_of(contract("runs")))
         self._store.put_run(frame, self._plan.refresh_id, job, again=job in self._known)

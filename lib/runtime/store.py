@@ -1,4 +1,4 @@
-"""Delta tables of one warehouse. The only module that reads or writes them, save `views` and `release`."""
+"""Delta tables of one warehouse. The only module that reads or writes them, save `views`, `upkeep`, `pins` and `maintenance`."""
 
 from __future__ import annotations
 
@@ -144,22 +144,30 @@ class Store:
         # a merge that inserts nothing commits nothing
         added = int(commit["operationMetrics"]["numTargetRowsInserted"]) if commit["version"] > before else 0
         if since is not None and table.when:
-            self._drop_before(table, since)
+            self.drop_before(table, since)
         return added
 
-    def _drop_before(self, table: Table, since: date) -> None:
+    def drop_before(self, table: Table, since: date) -> None:
+        """Remove the rows that are older."""
         old = F.col(str(table.when)) < F.lit(since)
         if not self.read(table.name).where(old).isEmpty():
             DeltaTable.forPath(self.spark, self.path(table.name)).delete(old)
 
     def put_run(self, df: DataFrame, refresh_id: str, job: str, again: bool) -> None:
         """Write the one row of `runs` of a job in a refresh; `again`: in place of an earlier attempt's, which takes longer."""
-        table = contract("runs")
-        if again:
-            self._replace(table, conform(df, table), f"refresh_id = {quote(refresh_id)} AND job = {quote(job)}")
+        self._log("runs", df, f"refresh_id = {quote(refresh_id)} AND job = {quote(job)}" if again else None)
+
+    def put_lineage(self, df: DataFrame, refresh_id: str, again: bool) -> None:
+        """Write the rows of `lineage` of a refresh; `again`: in place of an earlier attempt's."""
+        self._log("lineage", df, f"refresh_id = {quote(refresh_id)}" if again else None)
+
+    def _log(self, name: str, df: DataFrame, instead_of: str | None) -> None:
+        table = contract(name)
+        if instead_of:
+            self._replace(table, conform(df, table), instead_of)
         else:
             self.create(table)
-            conform(df, table).write.format("delta").mode("append").save(self.path("runs"))
+            conform(df, table).write.format("delta").mode("append").save(self.path(name))
 
     def insert_release(self, df: DataFrame) -> bool:
         """Insert a row of `releases` unless its number is taken. Returns whether it was."""

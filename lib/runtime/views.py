@@ -24,13 +24,13 @@ _TOLD = ("release", "refresh_id", "as_of", "tables")
 """Its columns, of `releases`."""
 
 
-def create_views(store: Store, mentioned_in: str | None = None) -> list[str]:
-    """Make the session's views, pinned to the current release, and go to their schema. Returns their names.
+def create_views(store: Store, mentioned_in: str | None = None, release: Release | None = None) -> list[str]:
+    """Make the session's views, pinned to a release, the current one where none is given, and go to their schema. Returns their names.
 
     With `mentioned_in` only tables whose name occurs in that text get one: a view costs a look at its table.
     """
     spark = store.spark
-    release = Releases(store).current
+    release = release or Releases(store).current
     # a session with a metastore would leave views pinned to this release behind there
     kept = spark.conf.get("spark.sql.catalogImplementation") == "in-memory"
     if kept:

@@ -36,6 +36,8 @@ class Settings(Section):
     """All settings of a run, one attribute per section."""
 
     warehouse: sections.Warehouse
+    refresh: sections.Refresh
+    maintenance: sections.Maintenance
     catalog: Catalog
     serve: Serve
     session: sections.Session
@@ -67,6 +69,7 @@ class Settings(Section):
     feedback: Feedback
     tracking: sections.Tracking
     simulation: Simulation
+    testing: sections.Testing
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 
     def digest(self, names: Sequence[str]) -> str:

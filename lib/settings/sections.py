@@ -16,9 +16,36 @@ class Warehouse(Section):
     path: str
     """Folder or URI of all tables."""
     keep_releases: Annotated[int, Field(ge=2)]
-    """Releases whose rows stay readable."""
+    """Releases of kind refresh whose rows stay readable."""
+    keep_backfills: Count
+    """As-of dates whose newest backfill stays readable."""
     lease_seconds: Annotated[int, Field(ge=5)]
     """Age at which the lease of a run that stopped renewing it may be taken over."""
+
+
+class Refresh(Section):
+    """[refresh]: what a run does about jobs that fail or hang."""
+
+    retries: Annotated[int, Field(ge=0, le=10)]
+    """How often a job is run again after a failure that may pass."""
+    retry_seconds: Annotated[float, Field(ge=0, le=3600)]
+    """Pause before it is run again."""
+    timeout_minutes: Annotated[float, Field(ge=0)]
+    """A job that takes longer is ended; 0: no limit."""
+
+
+class Maintenance(Section):
+    """[maintenance]: what `maintain` does."""
+
+    vacuum_hours: Annotated[float, Field(ge=1)]
+    """Age at which files that no current row is in are deleted."""
+
+
+class Testing(Section):
+    """[testing]: what tests of failures need."""
+
+    failpoints: bool
+    """Whether CLIENTELING_FAILPOINT is heeded."""
 
 
 class Session(Section):
@@ -26,6 +53,8 @@ class Session(Section):
 
     log_level: Literal["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG"]
     """How much Spark's driver says beside the jobs' own lines."""
+    log_format: Literal["text", "json"]
+    """What the jobs' own lines are written as."""
 
 
 class Tracking(Section):

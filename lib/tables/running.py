@@ -28,8 +28,33 @@ RUNS = Table(
             required=True,
         ),
         Column("error", "string", "Why it failed."),
+        Column("attempts", "int", "How often it was run in this attempt at the refresh."),
+        Column(
+            "metrics",
+            "map<string,bigint>",
+            "What it took: rows_in, rows_out, rows_quarantined, tasks, failed_tasks, bytes_read, shuffle_bytes, spill_bytes; "
+            "peak_heap_bytes of the fullest executor; milliseconds.",
+        ),
     ),
     key=("refresh_id", "job"),
+    subject=None,
+    retention="forever",
+    writing="log",
+)
+
+LINEAGE = Table(
+    name="lineage",
+    grain="One input of one table in one refresh: which version made which.",
+    columns=(
+        Column("refresh_id", "string", "The refresh that wrote the table's rows.", required=True),
+        Column("output", "string", "The table.", required=True),
+        Column("input", "string", "A table that its job read.", required=True),
+        Column("job", "string", "The job.", required=True),
+        Column("as_of", "date", "The date the refresh is computed as of.", required=True),
+        Column("input_refresh_id", "string", "Of a published input: the refresh whose rows were read."),
+        Column("input_version", "bigint", "Of another input: the Delta version that was read."),
+    ),
+    key=("refresh_id", "output", "input"),
     subject=None,
     retention="forever",
     writing="log",
@@ -61,4 +86,4 @@ RELEASES = Table(
     writing="log",
 )
 
-TABLES = (RUNS, RELEASES)
+TABLES = (RUNS, LINEAGE, RELEASES)

@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import all_jobs
+from lib.runtime.job import Job
 from lib.runtime.pipeline import Pipeline
 from lib.runtime.release import Release, Releases
 from lib.runtime.store import Store
@@ -46,6 +47,8 @@ rank = 2
 iterations = 2
 [fit]
 partitions = 2
+[refresh]
+retries = 0
 """
 
 
@@ -71,13 +74,19 @@ class Shop:
         path.write_text(text)
         return path
 
-    def refresh(self, toml: str, as_of: date | None = None, only: str | None = None) -> Release | None:
+    def refresh(
+        self, toml: str, as_of: date | None = None, only: str | None = None, full: bool = False
+    ) -> Release | None:
         """Refresh with these settings; {folder} in them is the shop's. `only`: the jobs to run, where a test needs no others."""
+        pipeline = self.pipeline(toml)
+        chosen = [job for job in pipeline.jobs if only is None or job.name in only.split()]
+        return pipeline.refresh(chosen, as_of, full)
+
+    def pipeline(self, toml: str, jobs: list[Job] | None = None) -> Pipeline:
+        """The jobs, all of the suite unless others are given, over the shop."""
         self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
         self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
-        jobs = all_jobs()
-        chosen = [job for job in jobs if only is None or job.name in only.split()]
-        return Pipeline(self.spark, self.settings, jobs).refresh(chosen, as_of)
+        return Pipeline(self.spark, self.settings, [job for job in all_jobs() if job.writes] if jobs is None else jobs)
 
     @property
     def settings(self) -> Settings:

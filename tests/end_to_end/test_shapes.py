@@ -8,7 +8,6 @@ from datetime import date
 import pytest
 
 from jobs import recommend_items
-from lib.runtime import actions
 
 ORDERS = """
 [sources.shop]
@@ -102,7 +101,7 @@ def assert_answers(shop, capsys):
     asked = recommend_items.JOB.questions
 
     def answers(name, about, rows, **context):
-        actions.answer(shop.spark, shop.settings, asked[name], about, context, "json", rows)
+        answers.answer(shop.spark, shop.settings, asked[name], about, context, "json", rows)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     published = [r for r in shop.rows("recommendations", "customer_id", "rank", "item_id", "reason") if r[0] == "u1"]

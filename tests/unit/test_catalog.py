@@ -193,9 +193,9 @@ def test_a_hive_metastore_keeps_them_for_the_next_session(store, publish, tmp_pa
 
 
 def test_nothing_is_touched_where_no_catalog_is_set(monkeypatch, settings):
-    release, asked = SimpleNamespace(release=1, as_of=date(2024, 1, 1), rows={}), []
+    release, asked = SimpleNamespace(release=1, refresh_id="r", as_of=date(2024, 1, 1), rows={}), []
     monkeypatch.setattr(actions, "Releases", lambda store: SimpleNamespace(current=None))
-    pipeline = SimpleNamespace(store=SimpleNamespace(root="w"), refresh=lambda chosen, as_of: release)
+    pipeline = SimpleNamespace(store=SimpleNamespace(root="w"), refresh=lambda chosen, as_of, full: release)
     monkeypatch.setattr(actions, "Pipeline", lambda *given: pipeline)
     monkeypatch.setattr(actions, "register_published", lambda store, catalog: asked.append(catalog))
     actions.refresh(None, settings, [], [], None)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobs import all_jobs
-from lib.runtime import actions, commands, session
+from lib.runtime import actions, answers, commands, session
 from lib.tables import TABLES
 
 HOME = Path(__file__).resolve().parents[2]
@@ -25,6 +25,8 @@ COMMANDS = [
     "refresh",
     *(job.name for job in all_jobs()),
     "plan",
+    "backfill",
+    "maintain",
     "sql",
     "serve",
     "recommend",
@@ -120,13 +122,13 @@ def test_a_command_runs_its_jobs(main, monkeypatch, command):
     monkeypatch.setattr(session, "open_session", lambda settings, name, registers: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(session, "check_packages", lambda spark: None)
     monkeypatch.setattr(
-        actions, "refresh", lambda spark, settings, jobs, chosen, as_of: asked.append((chosen, as_of)) or 0
+        actions, "refresh", lambda spark, settings, jobs, chosen, as_of, full: asked.append((chosen, as_of, full)) or 0
     )
     assert main(command)[0] == 0
-    ((chosen, as_of),) = asked
+    ((chosen, as_of, full),) = asked
     in_refresh = [job.name for job in all_jobs() if job.writes]
     assert [job.name for job in chosen] == (in_refresh if command == "refresh" else [command])
-    assert as_of is None
+    assert (as_of, full) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +140,7 @@ def test_a_command_runs_its_jobs(main, monkeypatch, command):
         (("sql", "SELECT 1"), False),
         (("serve",), False),
         (("plan",), False),
+        (("refresh", "--dry-run"), False),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else "",
 )
@@ -150,8 +153,8 @@ def test_only_what_publishes_may_open_a_metastore(main, monkeypatch, words, may)
 
     monkeypatch.setattr(session, "open_session", open_session)
     monkeypatch.setattr(session, "check_packages", lambda spark: None)
-    for action in ("refresh", "run_sql", "serve_tables", "show_plan"):
-        monkeypatch.setattr(actions, action, lambda *given: 0)
+    for room, action in ((actions, "refresh"), (answers, "run_sql"), (actions, "serve_tables"), (actions, "show_plan")):
+        monkeypatch.setattr(room, action, lambda *given: 0)
     assert main(*words)[0] == 0
     assert asked == [may]
 
@@ -169,7 +172,7 @@ def test_a_job_that_writes_no_table_touches_no_warehouse(main, monkeypatch):
 def test_list_and_docs_mention_every_table(main, command):
     code, shown, _ = main(command)
     assert code == 0
-    by_the_runtime = {"runs", "releases"} if command == "list" else set()
+    by_the_runtime = {"runs", "lineage", "releases"} if command == "list" else set()
     assert not [table.name for table in TABLES if table.name not in shown and table.name not in by_the_runtime]
 
 

@@ -141,7 +141,7 @@ def test_a_release_is_recorded_once_and_one_that_could_not_be_is_made_good(shop,
     second = shop(SECOND, recorder=replace(record_offers.JOB, transform=lambda *_: 1 / 0))
     assert second.release == 3
     assert recorded() == mine
-    assert "the next run makes it good" in capsys.readouterr().out
+    assert "the next run makes it good" in capsys.readouterr().err
     assert shop(SECOND).release == second.release, "nothing is stale, for what was recorded is no input"
     assert recorded() == [*mine, (str(SECOND), "ann", "s1", False), (str(SECOND), "bob", None, True)]
     assert Releases(shop.store).current.release == 3

@@ -12,6 +12,7 @@ from lib.runtime.errors import Busy, WrongInput
 from lib.runtime.release import Release, Releases, current_rows
 from lib.runtime.store import Store
 from lib.runtime.views import SCHEMA, create_views
+from lib.settings import load
 from lib.tables.contract import GONE
 
 TABLE = "rfm_cut_points"
@@ -206,8 +207,9 @@ def test_releases_count_up_and_the_highest_is_current(published, cut_points, sco
 def released(store):
     """The releases of a warehouse, newest first, without the tables."""
 
-    def make(*all_of_them: Release) -> Releases:
-        releases = Releases(store)
+    def make(*all_of_them: Release, keep: int | None = None, backfills: int = 100) -> Releases:
+        told = load().warehouse.model_copy(update={"keep_releases": keep, "keep_backfills": backfills})
+        releases = Releases(store, told if keep else None)
         releases.all = list(all_of_them)
         return releases
 
@@ -228,18 +230,42 @@ def test_the_base_is_the_newest_refresh_of_an_earlier_as_of(released):
     assert releases.base(date(2024, 3, 2)).refresh_id == "c"
 
 
-def test_the_newest_releases_keep_the_refreshes_that_they_name(released):
-    releases = released(release(3, "c", x="b", y="c"), release(2, "b", x="b", y="b"), release(1, "a", x="a"))
-    assert releases.kept_refreshes(1) == {"x": {"b"}, "y": {"c"}}
-    assert releases.kept_refreshes(2) == {"x": {"b"}, "y": {"b", "c"}}
-    assert releases.kept_refreshes(9) == {"x": {"a", "b"}, "y": {"b", "c"}}
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        (1, {"x": {"b"}, "y": {"c"}}),
+        (2, {"x": {"b"}, "y": {"b", "c"}}),
+        (9, {"x": {"a", "b"}, "y": {"b", "c"}}),
+        (None, {"x": {"a", "b"}, "y": {"b", "c"}}),
+    ],
+)
+def test_the_newest_releases_keep_the_refreshes_that_they_name(released, number, kept):
+    history = (release(3, "c", x="b", y="c"), release(2, "b", x="b", y="b"), release(1, "a", x="a"))
+    assert released(*history, keep=number).kept_refreshes() == kept
 
 
 def test_a_backfill_neither_becomes_current_nor_drives_the_current_release_out(released):
     backfills = [release(number, "old", "2023-01-01", kind="backfill", x="old") for number in (3, 2)]
-    releases = released(*backfills, release(1, "a", x="a"))
+    releases = released(*backfills, release(1, "a", x="a"), keep=2)
     assert releases.current.refresh_id == "a"
-    assert "a" in releases.kept_refreshes(2)["x"]
+    assert releases.kept_refreshes()["x"] == {"a", "old"}
+
+
+def test_of_each_date_the_newest_backfill_is_kept_and_of_many_dates_those_done_last(released):
+    backfills = [(7, "2023-03-01"), (6, "2023-01-01"), (5, "2023-02-01"), (4, "2023-01-01")]
+    history = [release(number, f"r{number}", day, kind="backfill", x=f"r{number}") for number, day in backfills]
+    made = released(release(9, "b", x="b"), release(8, "a", x="a"), *history, keep=2, backfills=2)
+    assert [one.release for one in made.kept] == [9, 8, 7, 6]
+    assert made.of(None).release == 9
+    assert made.of(7).refresh_id == "r7"
+    with pytest.raises(WrongInput, match=r"holds no release 5 to be read; it holds 6 as of 2023-01-01, 7 as of 2023"):
+        made.of(5)
+
+
+def test_a_refresh_whose_rows_are_gone_is_no_base(released):
+    history = [release(number, f"r{number}", f"2024-0{number}-01") for number in (3, 2, 1)]
+    assert released(*history, keep=2).base(date(2024, 2, 1)) is None
+    assert released(*history, keep=2).base(date(2024, 3, 1)).refresh_id == "r2"
 
 
 def test_who_lost_its_turn_publishes_nothing(spark, published):
