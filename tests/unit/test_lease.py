@@ -149,6 +149,17 @@ def test_the_lease_of_a_process_that_ended_is_taken_over_at_once(tmp_path, ended
         lease.verify()
 
 
+def test_a_process_that_was_killed_has_ended_though_nobody_asked_how(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        held_by(tmp_path, process.pid, socket.gethostname())
+        with pytest.raises(Busy), hold(tmp_path, "refresh", SECONDS):
+            pytest.fail("it runs")
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has not collected it
+        with hold(tmp_path, "refresh", SECONDS) as lease:
+            lease.verify()
+
+
 def test_a_process_of_another_host_is_not_taken_for_ended(tmp_path, ended_process):
     held_by(tmp_path, ended_process, "elsewhere")
     with pytest.raises(Busy, match="on elsewhere"), hold(tmp_path, "second", SECONDS):
