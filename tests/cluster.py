@@ -1,0 +1,154 @@
+"""A Spark standalone cluster on this machine: master, two workers and driver each in a network namespace of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+import pyspark
+
+SPARK = Path(pyspark.__file__).parent
+HOME = Path(__file__).resolve().parents[1]
+BRIDGE, NET = "clbr0", "10.77.0"
+PLACES = {"cl-master": 2, "cl-driver": 3, "cl-one": 11, "cl-two": 12}
+"""Namespace → the last part of its address."""
+
+MASTER = f"spark://{NET}.{PLACES['cl-master']}:7077"
+
+
+def can_be_made() -> bool:
+    """Whether this user may make network namespaces."""
+    tried = shutil.which("ip") and os.geteuid() == 0
+    return bool(tried) and subprocess.run(["ip", "netns", "list"], capture_output=True, check=False).returncode == 0
+
+
+@dataclass
+class Cluster:
+    """The cluster while it runs."""
+
+    folder: Path
+    secret: str
+    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+
+    def submit(self, *words: str, secret: str = "", **environment: str) -> subprocess.Popen[str]:
+        """spark-submit.sh in the driver's namespace, as the README tells."""
+        address = f"{NET}.{PLACES['cl-driver']}"
+        own = self.folder / f"spark-{len(list(self.folder.glob('spark-*.conf')))}.conf"
+        told = (HOME / "conf/cluster-defaults.conf").read_text()
+        own.write_text(f"{told}\nspark.authenticate.secret {secret or self.secret}\n")
+        own.chmod(0o600)
+        options = {
+            "spark.driver.host": address, "spark.driver.bindAddress": address, "spark.sql.shuffle.partitions": "2",
+            "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.executor.cores": "1",
+        }  # fmt: skip
+        conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
+        command = [str(HOME / "spark-submit.sh"), "--properties-file", str(own), "--master", MASTER, *conf, *words]
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "CLIENTELING_"))}
+        return subprocess.Popen(
+            ["ip", "netns", "exec", "cl-driver", *command], cwd=HOME, text=True, start_new_session=True,
+            env={**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": address, **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def executors(self) -> list[int]:
+        """The processes of executors, on either worker."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if (
+                    "CoarseGrainedExecutorBackend" in path.read_text()
+                    and MASTER.split("//")[1].split(":")[0][:5] in path.read_text()
+                ):
+                    found.append(int(path.parent.name))
+        return sorted(found)
+
+    def cut_off(self, place: str, down: bool) -> None:
+        """Take the cable out of a worker, or put it back."""
+        _ip("link", "set", f"v{place}", "down" if down else "up")
+
+    def start(self, place: str, role: str, *words: str) -> None:
+        address = f"{NET}.{PLACES[place]}"
+        cwd = self.folder / place
+        cwd.mkdir()
+        security = {
+            "spark.authenticate": "true", "spark.authenticate.secret": self.secret, "spark.network.crypto.enabled": "true",
+            "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+        }  # fmt: skip
+        options = " ".join(f"-D{name}={value}" for name, value in security.items())
+        kept = {
+            n: v
+            for n, v in os.environ.items()
+            if not n.startswith(("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_"))
+        }
+        self.processes[place] = subprocess.Popen(
+            ["ip", "netns", "exec", place, str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", "--host", address, *words],
+            cwd=cwd, env={**kept, "SPARK_DAEMON_JAVA_OPTS": options, "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_IP": address},
+            stdout=(self.folder / f"{place}.log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def wait_for_workers(self, number: int) -> None:
+        """Until the master knows so many."""
+        page = f"http://{NET}.{PLACES['cl-master']}:8080/json/"
+        while self.processes["cl-master"].poll() is None:
+            with contextlib.suppress(OSError), urlopen(page, timeout=5) as answer:
+                if answer.read().count(b'"ALIVE"') >= number + 1:  # the master's own state too
+                    return
+        raise RuntimeError((self.folder / "cl-master.log").read_text()[-2000:])
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, secret: str = "a word that only the cluster knows") -> Iterator[Cluster]:
+    """The cluster, and nothing of it afterwards."""
+    made = Cluster(folder, secret.replace(" ", "-"))
+    try:
+        _make_network()
+        made.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
+        for place in ("cl-one", "cl-two"):
+            made.start(place, "worker.Worker", "--cores", "1", "--memory", "1200m", "--webui-port", "8081", MASTER)
+        made.wait_for_workers(2)
+        yield made
+    finally:
+        for process in made.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for pid in made.executors():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _remove_network()
+
+
+def _make_network() -> None:
+    _remove_network()
+    _ip("link", "add", BRIDGE, "type", "bridge")
+    _ip("addr", "add", f"{NET}.1/24", "dev", BRIDGE)
+    _ip("link", "set", BRIDGE, "up")
+    for place, number in PLACES.items():
+        _ip("netns", "add", place)
+        _ip("link", "add", f"v{place}", "type", "veth", "peer", "name", "eth0", "netns", place)
+        _ip("link", "set", f"v{place}", "master", BRIDGE, "up")
+        for words in (
+            ("addr", "add", f"{NET}.{number}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+            ("link", "set", "lo", "up"),
+        ):
+            _ip("-n", place, *words)
+
+
+def _remove_network() -> None:
+    for place in PLACES:
+        subprocess.run(["ip", "netns", "del", place], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "del", f"v{place}"], capture_output=True, check=False)
+    subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
