@@ -25,6 +25,7 @@ from lib.recommend.group_popularity import IN_GROUP, offer_in_groups
 from lib.recommend.histories import Histories, ItemIndex, index_items, make_histories
 from lib.recommend.interactions import bought_items, taste_weight, weigh_interactions
 from lib.recommend.interest_candidates import INTERESTS, offer_by_interests
+from lib.recommend.new_items import offer_new_items
 from lib.recommend.popularity import count_popularity, popularity_scores
 from lib.recommend.reasons import explained, explained_by_history, history_labels, reason
 from lib.recommend.repeat import REPEAT, offer_again
@@ -123,6 +124,9 @@ def find_candidates(
     """
     wanted, spark = settings.recommend.models, rules.sparkSession
     found = [_by_popularity(known, settings)] if "popular" in wanted else []
+    if known.new is not None:
+        cold, most = known.everyone.where("history = 0"), settings.recommend.top_n
+        found.append(offer_new_items(cold, known.new, known.eligible, known.popularity, known.seen, most))
     offers, alike, words, index = Offers(), [], None, None
     factors: FactorOffers | None = None
     if known.eligible.isEmpty():

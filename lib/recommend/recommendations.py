@@ -1,4 +1,4 @@
-"""What each list is chosen from, out of what the models offer: a blend where there is history, what is popular where there is none."""
+"""What each list is chosen from, out of what the models offer: a blend where there is history, else what is popular and what is new."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from lib.recommend.blends import Blend
+from lib.recommend.blends import NEW_ITEMS, Blend
 from lib.recommend.group_popularity import IN_GROUP
 from lib.settings.recommend import Recommend
 
@@ -28,23 +28,39 @@ def recommend(
     popular = _for_newcomers(candidates.join(cold, on="customer_id", how="left_semi"), wanted)
     blended = take_best(scored, wanted).withColumn("model", F.lit(blend.name))
     columns = ("customer_id", "rank", "item_id", "score", "model", "reason", "reasons", "new")
-    listed = blended.select(*columns).unionByName(popular.withColumn("new", F.lit(False)).select(*columns))
+    listed = blended.select(*columns).unionByName(popular.select(*columns))
     return listed.join(everyone, on="customer_id", how="inner")
 
 
 def _for_newcomers(candidates: DataFrame, wanted: Recommend) -> DataFrame:
-    """What is popular in a newcomer's group, and from there on among everybody; the score is then that of the rank alone."""
-    offered = candidates.where(F.col("model").isin(IN_GROUP, POPULAR))
-    everybody = F.col("model") == POPULAR
-    nearest = Window.partitionBy("customer_id", "item_id").orderBy(everybody)
-    once = offered.withColumn("nth", F.row_number().over(nearest)).where("nth = 1")
-    best = Window.partitionBy("customer_id").orderBy(everybody, "rank")
-    in_group = F.max(~everybody).over(Window.partitionBy("customer_id"))
-    place = F.row_number().over(best)
-    ranked = once.withColumns({"grouped": in_group, "place": place}).where(F.col("place") <= wanted.depth)
-    by_place = 1 / (F.lit(wanted.fusion_constant) + F.col("place"))
-    score = F.when(F.col("grouped"), by_place).otherwise(F.col("score"))
-    return ranked.withColumns({"rank": F.col("place"), "score": score})
+    """What is popular in a newcomer's group, from there on among everybody, and last, as far as places are kept for them, new items.
+
+    The score of a customer with a group is that of the place alone, for the models' own can't be compared.
+    """
+    order = {IN_GROUP: 0, POPULAR: 1, NEW_ITEMS: 2}
+    offered = candidates.where(F.col("model").isin(*order))
+    turn = F.create_map(*(F.lit(part) for pair in order.items() for part in pair))[F.col("model")]
+    item = Window.partitionBy("customer_id", "item_id")
+    told = offered.withColumns(
+        {
+            "turn": turn,
+            "nth": F.row_number().over(item.orderBy(turn)),
+            "new": F.max(F.col("model") == NEW_ITEMS).over(item),
+        }
+    )
+    best = Window.partitionBy("customer_id").orderBy("turn", "rank")
+    so_far = best.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    ranked = told.where("nth = 1").withColumns(
+        {
+            "grouped": F.min("turn").over(Window.partitionBy("customer_id")) == 0,
+            "place": F.row_number().over(best),
+            "nth_new": F.count_if("new").over(so_far),
+        }
+    )
+    popular = (F.col("model") != NEW_ITEMS) & (F.col("place") <= wanted.depth)
+    kept = ranked.where(popular | (F.col("new") & (F.col("nth_new") <= wanted.new_item_places)))
+    score = F.when(F.col("grouped"), 1 / (F.lit(wanted.fusion_constant) + F.col("place"))).otherwise(F.col("score"))
+    return kept.withColumns({"rank": F.col("place"), "score": score})
 
 
 def take_best(scored: DataFrame, wanted: Recommend) -> DataFrame:

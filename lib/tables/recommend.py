@@ -19,7 +19,8 @@ CANDIDATES = Table(
             "model",
             "string",
             "als, item_cf, user_cf, ease, content (words), content_w2v, item2vec, interests (topics), rules (bought before the arrow, "
-            "not yet after it), popular_in_group, popular, repeat (due again) or new_items (content, of new items alone).",
+            "not yet after it), popular_in_group, popular, repeat (due again) or new_items (of new items alone: content; "
+            "by popularity for who has no history).",
             required=True,
         ),
         Column("customer_id", "string", "The customer.", required=True),

@@ -266,7 +266,7 @@ def test_lists_are_diverse_and_keep_a_place_for_what_is_new(build, settings, sta
     rows = ({"customer_id": c, "item_id": i, "event_time": long_ago} for c, i in bought)
     keys = {"models": ["content", "popular"], "top_n": 3, "new_item_places": 1, "diversity": 0.6}
     told = settings.model_copy(update={"recommend": settings.recommend.model_copy(update=keys)})
-    customers = build("customers", {"customer_id": "me"})
+    customers = build("customers", {"customer_id": "me"}, {"customer_id": "eve"})
     known = gather(customers, all_kept(build("events", *rows)), items, AS_OF, told, stage)
     assert [row["item_id"] for row in known.new.collect()] == ["new"]
     found = find_candidates(known, build("association_rules"), None, told, stage, pytest.fail)
@@ -276,3 +276,7 @@ def test_lists_are_diverse_and_keep_a_place_for_what_is_new(build, settings, sta
     mine = sorted((row["rank"], row["item_id"]) for row in lists.where("customer_id = 'me'").collect())
     # by score alone a1, a2 and a3 would be the list
     assert mine == [(1, "a1"), (2, "b1"), (3, "new")]
+    eve = sorted((row["rank"], row["item_id"], row["reason"]) for row in lists.where("customer_id = 'eve'").collect())
+    # who has nothing gets what is popular, of which the tall mug shares no word with a1, and what is new
+    assert [row[:2] for row in eve] == [(1, "a1"), (2, "c1"), (3, "new")]
+    assert eve[2][2] == "new, and nobody has it yet"

@@ -93,6 +93,29 @@ def test_customers_without_history_get_what_is_popular_and_it_says_so(build, sma
     assert "1 customers without history get what is popular" in notes
 
 
+@pytest.mark.parametrize(
+    ("places", "wanted"),
+    [
+        (0, [("i1", "popular", False), ("i2", "popular", False), ("i3", "popular", False)]),
+        (1, [("i1", "popular", False), ("i2", "popular", False), ("i3", "popular", False), ("tried", "popular", True)]),
+        (2, [("i1", "popular", False), ("i2", "popular", False), ("i3", "popular", False), ("tried", "popular", True),
+             ("fresh", "new_items", True)]),
+    ],
+)  # fmt: skip
+def test_customers_without_history_have_places_kept_for_new_items(build, small, stage, places, wanted):
+    pairs = [(c, f"i{n}") for n in (1, 2, 3) for c in "abcd"[n - 1 :]] + [("d", "tried")]
+    since = {"tried": datetime(2024, 1, 30), "fresh": datetime(2024, 1, 31), "later": datetime(2024, 3, 1)}
+    items = build("items", *({"item_id": i, "available_from": since.get(i)} for i in ("i1", "i2", "i3", *since)))
+    keys = {"new_item_places": places, "new_item_days": 5, "pool": 4, "models": FEW}
+    rows, _ = run(build, small, stage, pairs, customers=["a", "b", "c", "d", "eve"], items=items, **keys)
+    eve = [row for row in rows if row["customer_id"] == "eve"]
+    assert [(row["item_id"], row["model"], row["new"]) for row in eve] == wanted
+    assert [row["rank"] for row in eve] == sorted(row["rank"] for row in eve)
+    if places == 2:
+        assert eve[-1]["reason"] == "new, and nobody has it yet"
+        assert eve[-1]["score"] < eve[-2]["score"]
+
+
 def test_ineligible_items_are_offered_to_nobody(build, small, stage):
     pairs = checkerboard()
     items = build(
