@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lib.runtime.session import PREFERRED, REQUIRED
+from lib.runtime.session import PREFERRED, REQUIRED, forget_finished_jobs
 from lib.runtime.store import Store
 from lib.settings import Settings, load
 from tests.builders import Build, stage_in
@@ -54,6 +54,7 @@ def forget_tables(request: pytest.FixtureRequest) -> Iterator[None]:
     if "spark" in request.fixturenames:
         session = request.getfixturevalue("spark")
         session.catalog.clearCache()
+        forget_finished_jobs(session)
         session._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from datetime import date
 
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from lib.runtime import upkeep
-from lib.runtime.clock import monotonic, now
+from lib.runtime.clock import now
 from lib.runtime.code_version import code_version
 from lib.runtime.console import say
 from lib.runtime.errors import WrongInput, one_line, unreadable_file
 from lib.runtime.failpoints import reach
 from lib.runtime.job import Counts, Job
 from lib.runtime.journal import Journal
-from lib.runtime.meter import Meter
+from lib.runtime.meter import Timed
 from lib.runtime.parallel import side_by_side
 from lib.runtime.pins import pin
 from lib.runtime.places import hadoop
@@ -105,7 +104,7 @@ class Execution:
     def run(self) -> None:
         """Compute and write the outputs of a publishing job."""
         assert self._plan is not None
-        with _Timer(self):
+        with Timed(self):
             outputs = self.job.transform(self._inputs(), self._settings, self)
             reach(f"table.computing.{self.job.name}")
             side_by_side(self.spark, lambda table: self._write(table, outputs[table]), self.job.writes)
@@ -113,7 +112,7 @@ class Execution:
 
     def run_ingest(self, journal: Journal) -> None:
         """Compute and write the outputs of an ingesting job. Raises WrongInput with the file that can't be read."""
-        with _Timer(self):
+        with Timed(self):
             try:
                 outputs = self.job.transform(self._inputs(), self._settings, self)
                 batches = outputs.get("ingest_batches")
@@ -144,7 +143,7 @@ class Execution:
         (table,) = self.job.writes
         if anew:
             self._since = None
-        with _Timer(self):
+        with Timed(self):
             rows = self.stage(self.job.transform(self._inputs(), self._settings, self)[table], table)
             self.counts.rows_in = self.counts.rows_out = rows.count()
             reach(f"kept.staged.{self.job.name}")
@@ -155,13 +154,13 @@ class Execution:
     def run_append(self, since: date | None) -> None:
         """Record what was published; rows from before `since` go."""
         (table,) = self.job.writes
-        with _Timer(self):
+        with Timed(self):
             rows = self.job.transform(self._inputs(), self._settings, self)[table]
             self.counts.outputs[table] = self.counts.rows_out = self._store.append(table, rows, since)
 
     def run_data_sets(self, path: str, form: str) -> None:
         """Compute and write the data sets of a job that writes no table, each in place of an earlier one."""
-        with _Timer(self):
+        with Timed(self):
             outputs = self.job.transform({}, self._settings, self)
             for name in self.job.data_sets:
                 rows = Observation()
@@ -222,27 +221,7 @@ class Execution:
         assert self._releases is not None and self._releases.current is not None
         return self._releases.current.tables[table]
 
-    def _clear_stage(self) -> None:
+    def clear_stage(self) -> None:
         """Stages are scratch: gone after the job, on whichever file system they are."""
         path, system = hadoop(self.spark, self._staged)
         system.delete(path, True)
-
-
-class _Timer:
-    """Takes the time of a job and clears its stage and caches, however it ends."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-
-    def __enter__(self) -> None:
-        self._execution.started_at = now()
-        self._began = monotonic()
-        self._meter = Meter(self._execution.spark)
-
-    def __exit__(self, *_: object) -> None:
-        self._execution.seconds = monotonic() - self._began
-        self._execution.ended_at = now()
-        with contextlib.suppress(Py4JError):  # a JVM that has ended tells nothing, and must not hide why
-            self._execution.metrics = self._meter.read()
-        self._execution.spark.catalog.clearCache()
-        self._execution._clear_stage()

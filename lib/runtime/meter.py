@@ -1,11 +1,19 @@
-"""What a job took of the cluster, as Spark itself counts it."""
+"""What a job took: its time, and of the cluster what Spark itself counts."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
+
+from lib.runtime.clock import monotonic, now
+from lib.runtime.session import forget_finished_jobs
+
+if TYPE_CHECKING:
+    from lib.runtime.execution import Execution
 
 TOTALS = {
     "tasks": "totalTasks",
@@ -58,6 +66,27 @@ class Meter:
             if number == most:
                 return
             yield stage
+
+
+class Timed:
+    """Takes the time of a job and clears its stage and caches, however it ends."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def __enter__(self) -> None:
+        self._execution.started_at = now()
+        self._began = monotonic()
+        self._meter = Meter(self._execution.spark)
+
+    def __exit__(self, *_: object) -> None:
+        self._execution.seconds = monotonic() - self._began
+        self._execution.ended_at = now()
+        with contextlib.suppress(Py4JError):  # a JVM that has ended tells nothing, and must not hide why
+            self._execution.metrics = self._meter.read()
+        self._execution.spark.catalog.clearCache()
+        forget_finished_jobs(self._execution.spark)
+        self._execution.clear_stage()
 
 
 def _each(sequence: Any) -> Iterator[Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
 from collections.abc import Iterable
+from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
@@ -72,6 +75,18 @@ def open_session(settings: Settings, app_name: str, registers: bool = False) -> 
     spark = SparkSession.builder.config(conf=conf).appName(f"clienteling {app_name}").getOrCreate()
     spark.sparkContext.setLogLevel(settings.session.log_level)
     return spark
+
+
+def forget_finished_jobs(spark: SparkSession) -> None:
+    """Let go of what Spark holds of jobs that have ended. Call it when none of this session runs.
+
+    Spark 4.2 lists the jobs of each query until the query ends, and those that end after it stay listed: with their plans and the
+    tables that these broadcast, 32 MB each, they fill the driver's heap within some fifty ingests.
+    """
+    scheduler: Any = spark.sparkContext._jsc.sc().dagScheduler()
+    with contextlib.suppress(Py4JError):  # no part of Spark's interface: other versions may not have it, and need not
+        for query in list(scheduler.activeQueryToJobs()) if scheduler.activeJobs().isEmpty() else []:
+            scheduler.cleanupQueryJobs(query)
 
 
 def check_packages(spark: SparkSession) -> None:

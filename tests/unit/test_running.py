@@ -137,6 +137,19 @@ def test_a_job_that_takes_too_long_is_ended(shop):
         shop.refresh()
 
 
+def test_the_driver_keeps_nothing_of_jobs_that_have_ended(shop):
+    scheduler = shop.spark.sparkContext._jsc.sc().dagScheduler()
+    query = shop.spark.range(9).groupBy().count()._jdf.queryExecution()
+    shop.spark.sparkContext.setLocalProperty("spark.sql.execution.id", "987654321")  # a query that has ended long ago
+    try:
+        query.toRdd().count()
+    finally:
+        shop.spark.sparkContext.setLocalProperty("spark.sql.execution.id", None)
+    assert 987654321 in list(scheduler.activeQueryToJobs()), "Spark no longer keeps them: forget_finished_jobs may go"
+    shop.refresh()
+    assert 987654321 not in list(scheduler.activeQueryToJobs())
+
+
 # --- all of it, none of it
 
 
