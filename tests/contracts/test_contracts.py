@@ -148,6 +148,8 @@ def write(store: Store, df, table: Table) -> None:
         write_kept(store, table.name, df, Followed("events", 0, "x"))
     elif table.name == "releases":
         assert store.insert_release(df)
+    elif table.name == "lineage":
+        store.put_lineage(df, "r0", again=False)
     else:
         store.put_run(df, "r0", "x", again=False)
 
