@@ -81,6 +81,7 @@ class Cluster:
         security = {
             "spark.authenticate": "true", "spark.authenticate.secret": self.secret, "spark.network.crypto.enabled": "true",
             "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+            "spark.master.rest.enabled": "false",  # it asks nobody for the secret
         }  # fmt: skip
         options = " ".join(f"-D{name}={value}" for name, value in security.items())
         kept = {

@@ -27,7 +27,6 @@ pytestmark = [
 ]
 
 BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "offered_at"}
-FITTED = {"als", "item2vec", "content_w2v"}
 
 
 def is_alike(one: Any, other: Any) -> bool:
