@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from jobs import recommend_items
+from lib.runtime import answers
 
 ORDERS = """
 [sources.shop]
@@ -100,20 +101,20 @@ def assert_answers(shop, capsys):
     """What `recommend` and `similar` print is what is published, with titles; what is unknown is said."""
     asked = recommend_items.JOB.questions
 
-    def answers(name, about, rows, **context):
+    def printed(name, about, rows, **context):
         answers.answer(shop.spark, shop.settings, asked[name], about, context, "json", rows)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     published = [r for r in shop.rows("recommendations", "customer_id", "rank", "item_id", "reason") if r[0] == "u1"]
-    offers = answers("recommend", "u1", 2)
+    offers = printed("recommend", "u1", 2)
     assert [("u1", o["rank"], o["item_id"], o["reason"]) for o in offers] == published[:2] != []
     assert all(offer["reasons"] for offer in offers)
-    alike = answers("similar", "3", 100)
+    alike = printed("similar", "3", 100)
     assert alike and all(found["title"] == f"Film {found['item_id']}" for found in alike)
     with pytest.raises(ValueError, match="nobody is no customer's id"):
-        answers("recommend", "nobody", 2)
+        printed("recommend", "nobody", 2)
     with pytest.raises(ValueError, match="none is no item's id"):
-        answers("similar", "none", 2)
+        printed("similar", "none", 2)
 
 
 def test_baskets_without_customers(shop):
