@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy.special import gammaln, hyp2f1, psi
 
+from lib.methods.frames import scatter
 from lib.methods.likelihood import Estimate, maximise
 from lib.settings.customers import Value
 
@@ -148,7 +149,7 @@ def fit_spend(rhythms: DataFrame, settings: Value, partitions: int) -> Estimate 
 def _distinct(rows: DataFrame, columns: list[str], partitions: int) -> DataFrame:
     """Each different row once, and how many customers it stands for; arranged, for sums of doubles depend on their order."""
     counted = rows.groupBy(*columns).agg(F.count("*").alias("cases"))
-    return counted.repartition(partitions, *columns).sortWithinPartitions(*columns)
+    return scatter(counted, partitions, *columns).sortWithinPartitions(*columns)
 
 
 SCHEMA = "customer_id string, p_alive double, expected_purchases double, expected_average_value double, lifetime_value double"

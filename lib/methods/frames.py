@@ -17,7 +17,16 @@ def arrange(df: DataFrame, key: str, partitions: int, then: Sequence[str] = ()) 
 
     Floating-point sums and random draws depend on the order of rows. Both are fixed by this, whatever the parts were before.
     """
-    return df.repartition(partitions, key).sortWithinPartitions(key, *then)
+    return scatter(df, partitions, key).sortWithinPartitions(key, *then)
+
+
+def scatter(df: DataFrame, partitions: int, *columns: str) -> DataFrame:
+    """The rows hash-partitioned by the columns into `partitions` parts, whatever the parts were before.
+
+    DataFrame.repartition does not promise that: where rows are hashed by these columns into as many parts already, as they are after a
+    groupBy with so many spark.sql.shuffle.partitions, Spark leaves the repartition out, and then joins small parts.
+    """
+    return df.repartitionById(partitions, F.pmod(F.hash(*columns), F.lit(partitions)))
 
 
 def pick(values: Sequence[object], place: Column) -> Column:

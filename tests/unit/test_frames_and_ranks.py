@@ -67,6 +67,17 @@ def test_an_arrangement_is_the_same_whatever_the_partitions_were_before(spark):
     assert sum(map(len, homes)) == 20
 
 
+def test_rows_that_were_grouped_by_the_key_into_as_many_parts_are_arranged_as_any(spark):
+    spark.conf.set("spark.sql.shuffle.partitions", 3)
+    try:
+        frame = spark.createDataFrame([(f"c{n % 20}", n) for n in range(60)], "customer_id string, n int")
+        grouped = frame.groupBy("customer_id").agg(F.sum("n").alias("n"))
+        rows = spark.createDataFrame(grouped.collect(), grouped.schema)
+        assert parts(arrange(grouped, "customer_id", 3)) == parts(arrange(rows, "customer_id", 3))
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", 2)
+
+
 def test_the_wanted_values_are_taken_where_the_column_holds_any_of_them(spark):
     frame = spark.createDataFrame([("view",), ("purchase",), ("view",)], "event_type string")
     assert present_or_all(frame, "event_type", ["hire", "purchase"]) == (["hire", "purchase"], False)
