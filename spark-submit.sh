@@ -15,7 +15,7 @@ fail() { echo "$1" >&2; exit 2; }
 submit=() more_jars= more_files= class_path=
 while (($#)); do
   case $1 in
-    --verbose | -v | --version | --supervise | --help | -h | --usage-error) submit+=("$1"); shift ;;
+    --load-spark-defaults | --verbose | -v | --version | --supervise | --help | -h | --usage-error) submit+=("$1"); shift ;;
     --jars=*) more_jars=,${1#*=}; shift ;;
     --py-files=*) more_files=,${1#*=}; shift ;;
     --driver-class-path=*) class_path=:${1#*=}; shift ;;
@@ -73,7 +73,9 @@ export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1} OMP_NUM_THREADS=${OMP_NUM
 if [[ -z ${SPARK_HOME:-} ]]; then
   SPARK_HOME=$("$PYSPARK_PYTHON" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])') \
     || fail "$PYSPARK_PYTHON has no pyspark: install the dependencies of pyproject.toml there, or set SPARK_HOME"
-  submit=(--properties-file conf/spark-defaults.conf "${submit[@]}")
+  # its defaults are those of conf; a --properties-file goes over them
+  export SPARK_CONF_DIR=${SPARK_CONF_DIR:-$PWD/conf}
+  submit=(--load-spark-defaults "${submit[@]}")
   SPARK_SUBMIT_OPTS="-Dlog4j2.configurationFile=$PWD/conf/log4j2.properties ${SPARK_SUBMIT_OPTS:-}"
 fi
 export SPARK_HOME SPARK_SUBMIT_OPTS="-Xss64m ${SPARK_SUBMIT_OPTS:-}"  # the prefix trees of long baskets are deep
