@@ -31,6 +31,40 @@ def can_be_made() -> bool:
 
 
 @dataclass
+class Submitted:
+    """A driver that runs, and what it has said so far, both its outputs."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def goes_on(self, seconds: float) -> bool:
+        """Whether it still runs after that time, or has ended within it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.poll() is None
+
+    def says(self, text: str) -> None:
+        """Wait until it does. Raises RuntimeError where it ends without."""
+        while self.goes_on(0.2):
+            if text in self.said:
+                return
+        raise RuntimeError(f"it ended without saying {text!r}: {self.said[-2000:]}")
+
+    def end(self, seconds: int = 900) -> tuple[int, str]:
+        """Its exit code and what it said; nothing that it started is left. Raises TimeoutExpired."""
+        try:
+            code = self.process.wait(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        return code, self.said
+
+
+@dataclass
 class Cluster:
     """The cluster while it runs."""
 
@@ -38,35 +72,58 @@ class Cluster:
     secret: str
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
 
-    def submit(self, *words: str, secret: str = "", **environment: str) -> subprocess.Popen[str]:
+    def options(self, name: str, secret: str) -> str:
+        """A file of Spark's options, made of conf/cluster-defaults.conf as that tells."""
+        own = self.folder / f"{name}.conf"
+        own.touch(mode=0o600)
+        own.write_text(f"{(HOME / 'conf/cluster-defaults.conf').read_text()}\nspark.authenticate.secret {secret}\n")
+        return str(own)
+
+    def submit(self, *words: str, secret: str = "", **environment: str) -> Submitted:
         """spark-submit.sh in the driver's namespace, as the README tells."""
         address = f"{NET}.{PLACES['cl-driver']}"
-        own = self.folder / f"spark-{len(list(self.folder.glob('spark-*.conf')))}.conf"
-        told = (HOME / "conf/cluster-defaults.conf").read_text()
-        own.write_text(f"{told}\nspark.authenticate.secret {secret or self.secret}\n")
-        own.chmod(0o600)
+        name = f"submitted-{len(list(self.folder.glob('submitted-*.conf')))}"
+        own, log = self.options(name, secret or self.secret), self.folder / f"{name}.log"
         options = {
             "spark.driver.host": address, "spark.driver.bindAddress": address, "spark.sql.shuffle.partitions": "2",
             "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.executor.cores": "1",
         }  # fmt: skip
         conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
-        command = [str(HOME / "spark-submit.sh"), "--properties-file", str(own), "--master", MASTER, *conf, *words]
+        command = [str(HOME / "spark-submit.sh"), "--properties-file", own, "--master", MASTER, *conf, *words]
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "CLIENTELING_"))}
-        return subprocess.Popen(
-            ["ip", "netns", "exec", "cl-driver", *command], cwd=HOME, text=True, start_new_session=True,
-            env={**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": address, **environment},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                ["ip", "netns", "exec", "cl-driver", *command], cwd=HOME, text=True, start_new_session=True,
+                env={**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": address, **environment},
+                stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        return Submitted(process, log)
+
+    def launches(self, place: str) -> int:
+        """How many executors this worker was asked for so far."""
+        return (self.folder / f"{place}.log").read_text().count("Asked to launch executor")
+
+    def busy_executor(self, driver: Submitted) -> int:
+        """The process of an executor that is at work on a task. Waits for one; raises RuntimeError where the driver ends before."""
+
+        def begun() -> int:
+            logs = self.folder.glob("cl-*/work/*/*/stderr")
+            return sum(log.read_text(errors="replace").count("INFO Executor: Running task") for log in logs)
+
+        before = begun()
+        while driver.goes_on(0.05):
+            if begun() > before and self.executors():
+                return self.executors()[0]
+        raise RuntimeError(driver.said[-2000:])
 
     def executors(self) -> list[int]:
         """The processes of executors, on either worker."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                if (
-                    "CoarseGrainedExecutorBackend" in path.read_text()
-                    and MASTER.split("//")[1].split(":")[0][:5] in path.read_text()
-                ):
+                words = path.read_text().split("\0")
+                # a worker names itself to its executors; the shell that starts one has the same words
+                if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and any(NET in w for w in words):
                     found.append(int(path.parent.name))
         return sorted(found)
 
@@ -78,20 +135,12 @@ class Cluster:
         address = f"{NET}.{PLACES[place]}"
         cwd = self.folder / place
         cwd.mkdir()
-        security = {
-            "spark.authenticate": "true", "spark.authenticate.secret": self.secret, "spark.network.crypto.enabled": "true",
-            "spark.network.crypto.cipher": "AES/GCM/NoPadding",
-            "spark.master.rest.enabled": "false",  # it asks nobody for the secret
-        }  # fmt: skip
-        options = " ".join(f"-D{name}={value}" for name, value in security.items())
-        kept = {
-            n: v
-            for n, v in os.environ.items()
-            if not n.startswith(("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_"))
-        }
+        apart = ("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_")
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(apart)}
+        told = ["--host", address, "--properties-file", self.options(place, self.secret)]
         self.processes[place] = subprocess.Popen(
-            ["ip", "netns", "exec", place, str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", "--host", address, *words],
-            cwd=cwd, env={**kept, "SPARK_DAEMON_JAVA_OPTS": options, "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_IP": address},
+            ["ip", "netns", "exec", place, str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", *told, *words],
+            cwd=cwd, env={**kept, "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_IP": address},
             stdout=(self.folder / f"{place}.log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
