@@ -112,16 +112,21 @@ def _is_skewed(skewness: float | None, threshold: float) -> bool:
     return skewness is not None and skewness > threshold
 
 
+def _settled(value: float | None) -> float:
+    """To twelve digits: the last ones of a sum depend on how the rows were spread, and a fit breaks its ties by them."""
+    return float(f"{value or 0.0:.12g}")
+
+
 def _parameters(
     name: str, fill: float, limits: Limits, log: bool, moments: Row, counts: Row, treatment: str
 ) -> FeatureParameters:
     transform = "log1p" if log else "none"
-    mean = float(moments[f"mean_{transform}_{name}"] or 0.0)
-    spread = float(moments[f"std_{transform}_{name}"] or 0.0)
+    mean = _settled(moments[f"mean_{transform}_{name}"])
+    spread = _settled(moments[f"std_{transform}_{name}"])
     # rounding leaves a constant a deviation of some 1e-16 of its size
     if spread <= 1e-12 * max(1.0, abs(mean)):
         transform, spread = "constant", 0.0
-        mean = float(moments[f"mean_none_{name}"] or 0.0)
+        mean = _settled(moments[f"mean_none_{name}"])
     known, present = counts[f"customers_{name}"], counts[f"present_{name}"]
     return FeatureParameters(name, transform, fill, *limits, mean, spread, treatment, known, present - known)
 

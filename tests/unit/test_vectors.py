@@ -87,6 +87,11 @@ def test_parameters_and_vectors_are_numpys(features, columns, wanted):
     assert vectors.std(axis=0) == pytest.approx([1, 1, 1], abs=1e-9)
 
 
+def test_parameters_are_to_the_last_digit_the_same_however_the_rows_are_spread(features, wanted):
+    told = [fit_parameters(features.repartition(parts), wanted(*NAMES)) for parts in (1, 2, 7)]
+    assert told[0] == told[1] == told[2]
+
+
 def test_the_threshold_decides_about_the_log_scale(features, columns, wanted):
     (p,) = fit_parameters(features, wanted("monetary", log_above_skewness=50.0))
     assert p.transform == "none"
