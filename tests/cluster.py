@@ -71,6 +71,7 @@ class Cluster:
     folder: Path
     secret: str
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    """The daemons by their place, and the drivers by their log."""
 
     def options(self, name: str, secret: str) -> str:
         """A file of Spark's options, made of conf/cluster-defaults.conf as that tells."""
@@ -97,6 +98,7 @@ class Cluster:
                 env={**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": address, **environment},
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        self.processes[name] = process
         return Submitted(process, log)
 
     def launches(self, place: str) -> int:
