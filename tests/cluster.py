@@ -21,6 +21,7 @@ BRIDGE, NET = "clbr0", "10.77.0"
 PLACES = {"cl-master": 2, "cl-driver": 3, "cl-one": 11, "cl-two": 12}
 """Namespace → the last part of its address."""
 
+WORKERS = ("cl-one", "cl-two")
 MASTER = f"spark://{NET}.{PLACES['cl-master']}:7077"
 
 
@@ -91,11 +92,10 @@ class Cluster:
         }  # fmt: skip
         conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
         command = [str(HOME / "spark-submit.sh"), "--properties-file", own, "--master", MASTER, *conf, *words]
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "CLIENTELING_"))}
         with log.open("w") as out:
             process = subprocess.Popen(
                 ["ip", "netns", "exec", "cl-driver", *command], cwd=HOME, text=True, start_new_session=True,
-                env={**kept, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": address, **environment},
+                env=_environment(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP=address, **environment),
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self.processes[name] = process
@@ -137,12 +137,10 @@ class Cluster:
         address = f"{NET}.{PLACES[place]}"
         cwd = self.folder / place
         cwd.mkdir()
-        apart = ("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_")
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(apart)}
         told = ["--host", address, "--properties-file", self.options(place, self.secret)]
         self.processes[place] = subprocess.Popen(
             ["ip", "netns", "exec", place, str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", *told, *words],
-            cwd=cwd, env={**kept, "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_IP": address},
+            cwd=cwd, env=_environment(SPARK_DAEMON_MEMORY="256m", SPARK_LOCAL_IP=address),
             stdout=(self.folder / f"{place}.log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
@@ -163,7 +161,7 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
     try:
         _make_network()
         made.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
-        for place in ("cl-one", "cl-two"):
+        for place in WORKERS:
             made.start(place, "worker.Worker", "--cores", "1", "--memory", "1200m", "--webui-port", "8081", MASTER)
         made.wait_for_workers(2)
         yield made
@@ -176,6 +174,12 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _remove_network()
+
+
+def _environment(**own: str) -> dict[str, str]:
+    """The environment without what the tests' own Spark was started with, and with these."""
+    apart = ("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_")
+    return {n: v for n, v in os.environ.items() if not n.startswith(apart)} | own
 
 
 def _make_network() -> None:

@@ -17,6 +17,7 @@ import pytest
 from jobs import all_jobs
 from lib.tables import TABLES
 from tests import cluster as clusters
+from tests.cluster import WORKERS
 from tests.end_to_end.conftest import Shop
 from tests.end_to_end.test_shapes import ORDERS, orders
 
@@ -25,7 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not clusters.can_be_made(), reason="network namespaces need root and the command ip"),
 ]
 
-WORKERS = ("cl-one", "cl-two")
 BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "offered_at"}
 BY_EXPRESSIONS = {"resolve_identities", "match_returns", "build_features", "describe_context", "mine_rules"}
 """The jobs whose doubles are sums and quotients of rows; those of the others come out of a fit, or of what was fitted."""
@@ -126,7 +126,7 @@ def test_a_worker_that_is_cut_off_comes_back(submit, shop, local, cluster):
     assert unlike(contents(shop), local) == []
 
 
-def test_who_does_not_know_the_secret_is_refused(submit, shop, no_release, cluster):
+def test_who_does_not_know_the_secret_is_refused(submit, shop, no_release):
     code, said = submit(secret="guessed").end()
     assert code != 0, said
     assert "All masters are unresponsive" in said, said
