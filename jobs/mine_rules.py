@@ -34,14 +34,14 @@ def transform(inputs: Inputs, settings: Settings, run: Run) -> Outputs:
     above, each = ancestors_of(inputs["items"], wanted.level), partial(side_by_side, run.spark)
     found = find_itemsets(spread, orders, wanted, run.stage, run.note, above, each)
     # the rules' sides are looked up in them
-    itemsets = run.stage(found.rows, "itemsets")
+    itemsets = run.stage(found.marked, "itemsets")
     rules = find_rules(itemsets, found.scope_orders, wanted, run.stage)
     # published, compared, and asked for their customers
     published = run.stage(with_customers(rules, found.baskets, parts), "rules")
     return {
         "rule_baskets": count_reasons(counted, found.scope_orders, found.cuts, wanted),
         "mining_floors": found.floors,
-        "frequent_itemsets": itemsets,
+        "frequent_itemsets": itemsets.drop("codes"),
         "association_rules": published,
         "sequential_rules": find_sequential_rules(spread, wanted.sequences, parts, run.stage, run.note),
         "rule_changes": compare_rules(_base(run), Told(published, found.floors), wanted.min_change),

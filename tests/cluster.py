@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from urllib.request import urlopen
 
 import pyspark
 
+from tests.submitted import HOME, Submitted, environment, submit
+
 SPARK = Path(pyspark.__file__).parent
-HOME = Path(__file__).resolve().parents[1]
 BRIDGE, NET = "clbr0", "10.77.0"
 PLACES = {"cl-master": 2, "cl-driver": 3, "cl-one": 11, "cl-two": 12}
 """Namespace → the last part of its address."""
@@ -29,40 +29,6 @@ def can_be_made() -> bool:
     """Whether this user may make network namespaces."""
     tried = shutil.which("ip") and os.geteuid() == 0
     return bool(tried) and subprocess.run(["ip", "netns", "list"], capture_output=True, check=False).returncode == 0
-
-
-@dataclass
-class Submitted:
-    """A driver that runs, and what it has said so far, both its outputs."""
-
-    process: subprocess.Popen[str]
-    log: Path
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def goes_on(self, seconds: float) -> bool:
-        """Whether it still runs after that time, or has ended within it."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        return self.process.poll() is None
-
-    def says(self, text: str) -> None:
-        """Wait until it does. Raises RuntimeError where it ends without."""
-        while self.goes_on(0.2):
-            if text in self.said:
-                return
-        raise RuntimeError(f"it ended without saying {text!r}: {self.said[-2000:]}")
-
-    def end(self, seconds: int = 900) -> tuple[int, str]:
-        """Its exit code and what it said; nothing that it started is left. Raises TimeoutExpired."""
-        try:
-            code = self.process.wait(seconds)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        return code, self.said
 
 
 @dataclass
@@ -81,35 +47,36 @@ class Cluster:
         own.write_text(f"{(HOME / 'conf/cluster-defaults.conf').read_text()}\nspark.authenticate.secret {secret}\n")
         return str(own)
 
-    def submit(self, *words: str, secret: str = "", **environment: str) -> Submitted:
-        """spark-submit.sh in the driver's namespace, as the README tells."""
+    def submit(self, *words: str, secret: str = "", **more: str) -> Submitted:
+        """spark-submit.sh in the driver's namespace, as the README tells; `more` are options of Spark, _ for their dots."""
         address = f"{NET}.{PLACES['cl-driver']}"
         name = f"submitted-{len(list(self.folder.glob('submitted-*.conf')))}"
         own, log = self.options(name, secret or self.secret), self.folder / f"{name}.log"
         options = {
             "spark.driver.host": address, "spark.driver.bindAddress": address, "spark.sql.shuffle.partitions": "2",
             "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.executor.cores": "1",
-        }  # fmt: skip
+        } | {option.replace("_", "."): value for option, value in more.items()}  # fmt: skip
         conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
-        command = [str(HOME / "spark-submit.sh"), "--properties-file", own, "--master", MASTER, *conf, *words]
-        with log.open("w") as out:
-            process = subprocess.Popen(
-                ["ip", "netns", "exec", "cl-driver", *command], cwd=HOME, text=True, start_new_session=True,
-                env=_environment(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP=address, **environment),
-                stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        self.processes[name] = process
-        return Submitted(process, log)
+        submitted = submit(
+            log, ["--properties-file", own, "--master", MASTER, *conf], *words,
+            before=["ip", "netns", "exec", "cl-driver"], SPARK_LOCAL_IP=address,
+        )  # fmt: skip
+        self.processes[name] = submitted.process
+        return submitted
 
     def launches(self, place: str) -> int:
         """How many executors this worker was asked for so far."""
         return (self.folder / f"{place}.log").read_text().count("Asked to launch executor")
 
+    def lost_workers(self) -> int:
+        """How many workers the master has given up so far."""
+        return (self.folder / "cl-master.log").read_text().count("INFO Master: Removing worker")
+
     def busy_executor(self, driver: Submitted) -> int:
         """The process of an executor that is at work on a task. Waits for one; raises RuntimeError where the driver ends before."""
 
         def begun() -> int:
-            logs = self.folder.glob("cl-*/work/*/*/stderr")
+            logs = self.folder.glob("cl-*/*/*/stderr")
             return sum(log.read_text(errors="replace").count("INFO Executor: Running task") for log in logs)
 
         before = begun()
@@ -135,12 +102,13 @@ class Cluster:
 
     def start(self, place: str, role: str, *words: str) -> None:
         address = f"{NET}.{PLACES[place]}"
-        cwd = self.folder / place
-        cwd.mkdir()
         told = ["--host", address, "--properties-file", self.options(place, self.secret)]
+        # what the product consists of is on the driver's disk alone
+        hidden = " && ".join(f"mount -t tmpfs none {HOME / part}" for part in ("conf", "lib", "jobs"))
+        command = [str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", *told, *words]
         self.processes[place] = subprocess.Popen(
-            ["ip", "netns", "exec", place, str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{role}", *told, *words],
-            cwd=cwd, env=_environment(SPARK_DAEMON_MEMORY="256m", SPARK_LOCAL_IP=address),
+            ["ip", "netns", "exec", place, "unshare", "--mount", "sh", "-c", f'{hidden} && exec "$@"', "sh", *command],
+            cwd=self.folder, env=environment(SPARK_DAEMON_MEMORY="256m", SPARK_LOCAL_IP=address),
             stdout=(self.folder / f"{place}.log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
@@ -162,7 +130,20 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
         _make_network()
         made.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
         for place in WORKERS:
-            made.start(place, "worker.Worker", "--cores", "1", "--memory", "1200m", "--webui-port", "8081", MASTER)
+            work = str(folder / place)
+            made.start(
+                place,
+                "worker.Worker",
+                "--cores",
+                "1",
+                "--memory",
+                "1200m",
+                "--webui-port",
+                "8081",
+                "--work-dir",
+                work,
+                MASTER,
+            )
         made.wait_for_workers(2)
         yield made
     finally:
@@ -174,12 +155,6 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _remove_network()
-
-
-def _environment(**own: str) -> dict[str, str]:
-    """The environment without what the tests' own Spark was started with, and with these."""
-    apart = ("SPARK_", "PYSPARK_", "PYTHONPATH", "CLIENTELING_")
-    return {n: v for n, v in os.environ.items() if not n.startswith(apart)} | own
 
 
 def _make_network() -> None:

@@ -18,7 +18,6 @@ TEST_CONF = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
-    "spark.default.parallelism": "2",
     "spark.databricks.delta.snapshotPartitions": "1",
     # the listener keeps every query's plan, in words, for a page that nobody opens
     "spark.sql.ui.retainedExecutions": "1",

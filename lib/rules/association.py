@@ -18,10 +18,10 @@ from lib.settings.rules import Rules
 
 
 def find_rules(itemsets: DataFrame, scope_orders: DataFrame, wanted: Rules, stage: Stage) -> DataFrame:
-    """Rows of association_rules, but for `customers`. `itemsets` have scope, items, size, orders; `scope_orders` scope and all_orders.
+    """Rows of association_rules, but for `customers`. itemsets: scope, items, codes, size, orders; scope_orders: scope, all_orders.
 
     Every split of an itemset into two sides is a candidate; significance and redundancy are told among all of them, before the least
-    confidence and lift cut any.
+    confidence and lift cut any. Till then the sides are codes, which are joined in less time than names.
     """
     longest = _longest(itemsets)
     candidates = with_measures(split_itemsets(itemsets, scope_orders, min(wanted.max_consequent, longest - 1)))
@@ -31,7 +31,7 @@ def find_rules(itemsets: DataFrame, scope_orders: DataFrame, wanted: Rules, stag
         "significant", F.col("q_value") < wanted.max_q
     )
     kept = judged.where((F.col("confidence") >= wanted.min_confidence) & (F.col("lift") >= wanted.min_lift))
-    return with_rank(kept)
+    return with_rank(_decode(kept, itemsets))
 
 
 def with_customers(rules: DataFrame, baskets: DataFrame, partitions: int) -> DataFrame:
@@ -43,23 +43,37 @@ def with_customers(rules: DataFrame, baskets: DataFrame, partitions: int) -> Dat
     return joined.withColumn("customers", F.coalesce("customers", F.lit(0).cast("bigint"))).drop("items")
 
 
+def _decode(rules: DataFrame, itemsets: DataFrame) -> DataFrame:
+    """The sides in the items' own ids. Every frequent item is an itemset, and codes count from 0 on."""
+    single = F.struct(F.col("codes")[0].alias("code"), F.col("items")[0].alias("item"))
+    # one row per scope, with as many names as there are frequent items
+    names = itemsets.where("size = 1").groupBy("scope").agg(F.sort_array(F.collect_list(single))["item"].alias("names"))
+    named = rules.join(F.broadcast(names), on="scope", how="inner")
+    sides = {
+        side: F.array_sort(F.transform(side, lambda code: F.col("names")[code]))
+        for side in ("antecedent", "consequent")
+    }
+    return named.withColumns(sides).drop("names")
+
+
 def _longest(itemsets: DataFrame) -> int:
     found = itemsets.agg(F.max("size").alias("size")).head()
     return (found["size"] or 1) if found else 1
 
 
 def split_itemsets(itemsets: DataFrame, scope_orders: DataFrame, most: int) -> DataFrame:
-    """scope, antecedent, consequent and the four counts of every candidate whose consequent has at most `most` items.
+    """scope, antecedent, consequent, both codes, and the four counts of every candidate whose consequent has at most `most` items.
 
     Every part of a frequent itemset is frequent, so each side's count is itself among the itemsets.
     """
-    pairs = itemsets.where("size >= 2").select("scope", F.col("items").alias("together"), "orders")
+    pairs = itemsets.where("size >= 2").select("scope", F.col("codes").alias("together"), "orders")
     sides = pairs.select("scope", "together", "orders", F.explode(_parts("together", most)).alias("consequent"))
     split = sides.select(
         "scope", "orders", "consequent", F.array_except("together", "consequent").alias("antecedent")
     ).where(F.size("antecedent") > 0)
-    for side in ("antecedent", "consequent"):
-        counts = itemsets.select("scope", F.col("items").alias(side), F.col("orders").alias(f"{side}_orders"))
+    # consequents first: short ones are few enough to be broadcast
+    for side, those in (("consequent", itemsets.where(F.col("size") <= most)), ("antecedent", itemsets)):
+        counts = those.select("scope", F.col("codes").alias(side), F.col("orders").alias(f"{side}_orders"))
         split = split.join(counts, on=["scope", side], how="inner")
     return split.join(F.broadcast(scope_orders), on="scope", how="inner")  # a row per scope
 

@@ -53,13 +53,11 @@ def without_trivial(itemsets: DataFrame, coded: Coded, ancestors: DataFrame) -> 
     return itemsets.join(F.broadcast(by_code), on="scope", how="inner").where(~trivial).drop("ancestors")
 
 
-def decode(marked: DataFrame, coded: Coded, scope_orders: DataFrame) -> DataFrame:
-    """Rows of frequent_itemsets."""
+def decode(coded_itemsets: DataFrame, coded: Coded, scope_orders: DataFrame) -> DataFrame:
+    """scope, items, codes, size, orders, support, and what else there is."""
     # both one row per scope
-    named = marked.join(F.broadcast(coded.names()), on="scope", how="inner")
+    named = coded_itemsets.join(F.broadcast(coded.names()), on="scope", how="inner")
     named = named.join(F.broadcast(scope_orders), on="scope", how="inner")
     items = F.array_sort(F.transform("codes", lambda code: F.col("names")[code]))
-    return named.select(
-        "scope", items.alias("items"), F.size("codes").alias("size"), "orders",
-        (F.col("orders") / F.col("all_orders")).alias("support"), "closed", "maximal",
-    )  # fmt: skip
+    told = {"items": items, "size": F.size("codes"), "support": F.col("orders") / F.col("all_orders")}
+    return named.withColumns(told).drop("names", "all_orders")

@@ -68,7 +68,9 @@ class Itemsets:
     """What was mined in all scopes."""
 
     rows: DataFrame
-    """Rows of frequent_itemsets."""
+    """Rows of frequent_itemsets and their codes, but for closed and maximal."""
+    marked: DataFrame
+    """Rows of frequent_itemsets and their codes."""
     floors: DataFrame
     """Rows of mining_floors."""
     baskets: DataFrame
@@ -110,7 +112,8 @@ def find_itemsets(
         together = without_trivial(together, coded, ancestors)
     scope_orders = spark.createDataFrame(list(orders.items()), "scope string, all_orders bigint")
     return Itemsets(
-        rows=decode(mark_closed(together, settings.max_length), coded, scope_orders),
+        rows=decode(together.where(F.size("codes") <= settings.max_length), coded, scope_orders),
+        marked=decode(mark_closed(together, settings.max_length), coded, scope_orders),
         floors=spark.createDataFrame([row for found in mined for row in _floor_rows(found)], FLOOR_COLUMNS),
         baskets=coded.baskets(),
         cuts=coded.cuts(),
@@ -132,13 +135,15 @@ def _mine_scope(
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
         name = f"{number}_{floor.least}"
-        if place + 1 < len(rungs) and floor.items <= MOST_ITEMS:
+        few = place + 1 < len(rungs) and floor.items <= MOST_ITEMS
+        if few:
             found = mine_subsets(baskets, floor.items, floor.least)
             found = found if limit is None else found.limit(limit)
         else:
             found = _mine(baskets, scope.frequencies, floor, limit, stage, name)
         named = found.select(F.lit(scope.name).alias("scope"), "codes", "orders")
-        kept[floor.least] = stage(named, f"mined_{name}")
+        # a high floor's are counted in a moment, and seldom what is chosen
+        kept[floor.least] = named if few else stage(named, f"mined_{name}")
         return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])
 
     search = search_floor(rungs, settings.max_itemsets, mine)
@@ -153,19 +158,26 @@ def _mine(baskets: DataFrame, frequencies: Ints, floor: Floor, limit: int | None
     )
     cut = baskets.select(codes.alias("codes")).where(F.size("codes") > 0).coalesce(cores)
     if floor.lines < TRIM_FROM:
-        return _grow(cut, floor, limit)
+        return _grow(_short_first(cut), floor, limit)
     # counted, collected, and published
     pairs = stage(count_pairs(cut, floor.items, floor.least), f"pairs_{name}")
-    number = pairs.count()
-    if limit is not None and number + floor.items >= limit:
+    if limit is not None and pairs.count() + floor.items >= limit:
         return _as_itemsets(pairs, frequencies, floor).limit(limit)
     # fewer than the budget, or than the floor's bound where that keeps it
     known = np.asarray(pairs.select("pair").toArrow()["pair"], dtype=np.int64)
     # FPGrowth goes over its input thrice, and forgets it in between
-    trimmed = stage(trim(cut, known, floor.items), f"trimmed_{name}")
-    more = _grow(trimmed, floor, limit, 3)
+    trimmed = stage(_short_first(trim(cut, known, floor.items)), f"trimmed_{name}")
+    more = _grow(trimmed, floor, None, 3)
     found = _as_itemsets(pairs, frequencies, floor).unionByName(more)
     return found if limit is None else found.limit(limit)
+
+
+def _short_first(baskets: DataFrame) -> DataFrame:
+    """The baskets in the order that lets FPGrowth's prefix tree stay small for longest, those with the same rare items together.
+
+    Spark measures the whole tree whenever it holds a tenth more baskets: in any other order that takes longer than all else.
+    """
+    return baskets.sortWithinPartitions(F.size("codes"), F.reverse("codes"))
 
 
 def _grow(baskets: DataFrame, floor: Floor, limit: int | None, shortest: int = 1) -> DataFrame:

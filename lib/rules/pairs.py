@@ -23,6 +23,9 @@ Ints = npt.NDArray[np.int64]
 CELLS = 4_000_000
 """Pairs looked at in one piece."""
 
+DENSE_CELLS = 4_000_000
+"""items² up to which there is a cell for every pair of items, 8 bytes each in a task: pairs are then counted without being sorted."""
+
 MOST_ITEMS = 100
 """Of a basket of more items those are kept that are in two frequent pairs: finding triangles costs the third power of the items."""
 
@@ -30,14 +33,24 @@ MOST_ITEMS = 100
 def count_pairs(baskets: DataFrame, items: int, least: int) -> DataFrame:
     """pair bigint (first code · items + second), orders bigint: of the pairs in at least so many baskets (codes array<int> ascending)."""
 
+    cells = items**2 if items**2 <= DENSE_CELLS else 0
+
     def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        dense = np.zeros(cells, dtype=np.int64)
         for batch in batches:
             found = [np.zeros(0, dtype=np.int64)]
             for _, codes in _by_length(batch.column("codes")):
                 first, second = np.triu_indices(codes.shape[1], 1)
                 found.append((codes[:, first] * items + codes[:, second]).ravel())
-            pairs, orders = np.unique(np.concatenate(found), return_counts=True)
-            yield pa.RecordBatch.from_arrays([pa.array(pairs), pa.array(orders)], names=["pair", "orders"])
+            if cells:
+                dense += np.bincount(np.concatenate(found), minlength=len(dense))
+            else:
+                yield counted_pairs(*np.unique(np.concatenate(found), return_counts=True))
+        held = np.flatnonzero(dense)
+        yield counted_pairs(held, dense[held])
+
+    def counted_pairs(pairs: Ints, orders: Ints) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([pa.array(pairs), pa.array(orders)], names=["pair", "orders"])
 
     counted = baskets.select("codes").mapInArrow(count, "pair bigint, orders bigint")
     return counted.groupBy("pair").agg(F.sum("orders").alias("orders")).where(F.col("orders") >= least)
@@ -45,7 +58,11 @@ def count_pairs(baskets: DataFrame, items: int, least: int) -> DataFrame:
 
 def trim(baskets: DataFrame, pairs: Ints, items: int) -> DataFrame:
     """codes: those of each basket that are in a triangle of `pairs`, ascending; a basket may be empty."""
-    shared = baskets.sparkSession.sparkContext.broadcast(np.sort(pairs))  # as many as there are frequent pairs
+    known = np.sort(pairs)
+    if items**2 <= DENSE_CELLS:
+        known = np.zeros(items**2, dtype=bool)
+        known[pairs] = True
+    shared = baskets.sparkSession.sparkContext.broadcast(known)  # as many as there are frequent pairs, or cells
 
     def cut(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         known = shared.value
@@ -72,14 +89,16 @@ def _by_length(lists: pa.ListArray) -> Iterator[tuple[Ints, Ints]]:
             yield cells, flat[cells]
 
 
-def _in_triangles(codes: Ints, pairs: Ints, items: int) -> npt.NDArray[np.bool_]:
-    """For each code of each basket, baskets × codes, whether it is in a triangle of pairs."""
+def _in_triangles(codes: Ints, pairs: Ints | npt.NDArray[np.bool_], items: int) -> npt.NDArray[np.bool_]:
+    """For each code of each basket, baskets × codes, whether it is in a triangle of pairs: a sorted list of them, or a cell for each."""
     number, length = codes.shape
     first, second = np.triu_indices(length, 1)
     asked = codes[:, first] * items + codes[:, second]
-    places = np.minimum(np.searchsorted(pairs, asked), max(len(pairs) - 1, 0))
     tied = np.zeros((number, length, length), dtype=np.float32)
-    if len(pairs):
+    if pairs.dtype == np.bool_:
+        tied[:, first, second] = pairs[asked]
+    elif len(pairs):
+        places = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
         tied[:, first, second] = pairs[places] == asked
     tied += tied.transpose(0, 2, 1)
     if length > MOST_ITEMS:

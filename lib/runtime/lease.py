@@ -82,8 +82,12 @@ def hold(folder: Path, run: str, seconds: int) -> Iterator[Lease]:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             raise Busy(_busy(path)) from None
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(holder), file)
+        try:
+            with os.fdopen(handle, "w") as file:
+                json.dump(asdict(holder), file)
+        except OSError:  # a full disk: an empty file would keep everybody out
+            path.unlink()
+            raise
     lease = Lease(path, holder, seconds)
     try:
         yield lease

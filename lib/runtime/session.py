@@ -27,6 +27,8 @@ REQUIRED = {
 PREFERRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
+    # a bit that flips in a page is an error, not another number: Hadoop's own sums stand beside files on local disks alone
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes a MERGE on a tiny table take 19 s
     # tables that grow with every run are compacted at so many small files: all that reads them opens each
     "spark.databricks.delta.autoCompact.minNumFiles": "20",

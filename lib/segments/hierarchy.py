@@ -40,7 +40,10 @@ class Node:
 
 
 def fit_bisecting(points: DataFrame, settings: Bisecting, seed: int) -> BisectingKMeansModel:
-    """The fitted tree, of the points moved by AWAY. `points` has `vector`."""
+    """The fitted tree, of the points moved by AWAY. `points` has `vector`.
+
+    MLlib draws a node's first centres in an order that spark.default.parallelism changes where it is set: with one, ties fall otherwise.
+    """
     # MLlib takes a share only below 1, and a number from 1 on as that many rows
     smallest = min(max(settings.min_share, 1e-12), 1.0 - 1e-12)
     algorithm = BisectingKMeans(

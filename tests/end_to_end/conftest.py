@@ -1,111 +1,22 @@
-"""A whole refresh in the tests' session: raw files and a TOML in, published tables out."""
+"""The shop of a test, and the scene that its trials of failures start from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
+import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from jobs import all_jobs
-from lib.runtime.job import Job
-from lib.runtime.pipeline import Pipeline
-from lib.runtime.release import Release, Releases
-from lib.runtime.store import Store
-from lib.settings import Settings, load
+from lib.runtime.code_version import code_version
+from lib.runtime.release import Releases
+from tests.end_to_end.scenes import Scene, set_scene
+from tests.end_to_end.shops import Shop
+from tests.submitted import HOME
 
-QUICK = """
-[segments.kmeans]
-k_max = 3
-restarts = 1
-max_iterations = 5
-bootstraps = 2
-[segments.bisecting]
-leaves = 4
-max_iterations = 3
-[segments.ward]
-enabled = false
-[segments.dbscan]
-enabled = false
-[segments.trees]
-max_depth = 2
-folds = 2
-[factors]
-draws = 10
-[interests]
-topics = [2]
-iterations = 3
-[recommend]
-models = ["als", "rules", "popular"]
-[evaluation]
-replicates = 20
-[als]
-rank = 2
-iterations = 2
-[fit]
-partitions = 2
-[refresh]
-retries = 0
-"""
-
-
-@dataclass
-class Shop:
-    """One warehouse, and the folder its raw files are in."""
-
-    spark: SparkSession
-    folder: Path
-
-    @property
-    def store(self) -> Store:
-        return Store(self.spark, str(self.folder / "warehouse"))
-
-    @property
-    def release(self) -> Release:
-        current = Releases(self.store).current
-        assert current is not None
-        return current
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-    def refresh(
-        self, toml: str, as_of: date | None = None, only: str | None = None, full: bool = False
-    ) -> Release | None:
-        """Refresh with these settings; {folder} in them is the shop's. `only`: the jobs to run, where a test needs no others."""
-        pipeline = self.pipeline(toml)
-        chosen = [job for job in pipeline.jobs if only is None or job.name in only.split()]
-        return pipeline.refresh(chosen, as_of, full)
-
-    def pipeline(self, toml: str, jobs: list[Job] | None = None) -> Pipeline:
-        """The jobs, all of the suite unless others are given, over the shop."""
-        self.write("shop.toml", toml.replace("{folder}", str(self.folder)))
-        self.write("quick.toml", f'[warehouse]\npath = "{self.folder}/warehouse"\n{QUICK}')
-        return Pipeline(self.spark, self.settings, [job for job in all_jobs() if job.writes] if jobs is None else jobs)
-
-    @property
-    def settings(self) -> Settings:
-        """Those of the last refresh."""
-        return load([str(self.folder / "quick.toml"), str(self.folder / "shop.toml")])
-
-    def table(self, name: str) -> DataFrame:
-        """Current rows of a published table, newest rows of any other."""
-        tables = self.release.tables
-        return self.store.read_refresh(name, tables[name]) if name in tables else self.store.read(name)
-
-    def rows(self, name: str, *columns: str) -> list[tuple]:
-        return sorted(tuple(row) for row in self.table(name).select(*columns).collect())
-
-    def batch(self, source: str) -> tuple[int, ...]:
-        """read, accepted, duplicate, quarantined of a source's only batch."""
-        columns = [f"rows_{what}" for what in ("read", "accepted", "duplicate", "quarantined")]
-        (row,) = self.store.read("ingest_batches").where(f"source = '{source}'").select(columns).collect()
-        return tuple(row)
+LOG = HOME / ".build/campaign.log"
 
 
 @pytest.fixture
@@ -117,3 +28,23 @@ def shop(spark: SparkSession, tmp_path: Path) -> Shop:
 def no_release() -> Callable[[Shop], bool]:
     """Whether nothing has been published."""
     return lambda shop: Releases(shop.store).current is None
+
+
+@pytest.fixture(scope="module")
+def scene(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return set_scene(spark, tmp_path_factory.mktemp("failures"))
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Skips a trial of the campaign that has passed with this code, and notes one that does."""
+    name = request.node.name
+    told = {"trial": name, "code": code_version()}
+    if LOG.exists() and any(told.items() <= json.loads(line).items() for line in LOG.read_text().splitlines()):
+        pytest.skip("passed before with this code")
+    began, failed = time.monotonic(), request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        LOG.parent.mkdir(exist_ok=True)
+        with LOG.open("a") as log:
+            log.write(json.dumps({**told, "seconds": round(time.monotonic() - began)}) + "\n")

@@ -1,4 +1,5 @@
-"""The suite on a Spark standalone cluster: two workers, master and driver, each a host of its own, with authentication and encryption.
+"""The suite on a Spark standalone cluster: two workers, master and driver, each a host of its own, with authentication and encryption;
+and on YARN.
 
 ./spark-submit.sh test --campaign tests/end_to_end/test_cluster.py
 """
@@ -10,6 +11,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,13 +20,12 @@ from jobs import all_jobs
 from lib.tables import TABLES
 from tests import cluster as clusters
 from tests.cluster import WORKERS
-from tests.end_to_end.conftest import Shop
-from tests.end_to_end.test_shapes import ORDERS, orders
+from tests.end_to_end.shops import ORDERS, Shop, orders
+from tests.submitted import Submitted
+from tests.submitted import submit as start
+from tests.yarn import SPARK, yarn
 
-pytestmark = [
-    pytest.mark.campaign,
-    pytest.mark.skipif(not clusters.can_be_made(), reason="network namespaces need root and the command ip"),
-]
+pytestmark = pytest.mark.campaign
 
 BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "offered_at"}
 BY_EXPRESSIONS = {"resolve_identities", "match_returns", "build_features", "describe_context", "mine_rules"}
@@ -68,6 +69,8 @@ def unlike(one: dict[str, list], other: dict[str, list]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
+    if not clusters.can_be_made():
+        pytest.skip("network namespaces need root and the command ip")
     with clusters.cluster(tmp_path_factory.mktemp("cluster")) as made:
         yield made
 
@@ -82,13 +85,18 @@ def local(spark, tmp_path_factory) -> dict[str, list]:
 
 
 @pytest.fixture
-def submit(cluster, shop) -> Callable[..., clusters.Submitted]:
-    """A refresh of the shop on the cluster."""
+def refresh(shop) -> list[str]:
+    """The command that refreshes the shop."""
     shop.write("orders.csv", orders())
     shop.pipeline(ORDERS)  # writes the settings
     layers = [str(shop.folder / "quick.toml"), str(shop.folder / "shop.toml"), "conf/cluster.toml"]
-    told = [word for layer in layers for word in ("--settings", layer)] + ["--set", "refresh.retry_seconds=1"]
-    return lambda **options: cluster.submit("refresh", *told, **options)
+    return ["refresh", *(w for layer in layers for w in ("--settings", layer)), "--set", "refresh.retry_seconds=1"]
+
+
+@pytest.fixture
+def submit(cluster, refresh) -> Callable[..., Submitted]:
+    """A refresh of the shop on the cluster."""
+    return partial(cluster.submit, *refresh)
 
 
 def test_two_workers_give_what_one_machine_gives(submit, shop, local, cluster):
@@ -111,13 +119,19 @@ def test_an_executor_that_is_killed_at_work_is_replaced(submit, shop, local, clu
 
 
 def test_a_worker_that_is_cut_off_comes_back(submit, shop, local, cluster):
-    driver = submit()
+    # so that the driver gives its executor up in the time that a test takes
+    driver = submit(
+        spark_network_timeout="20s", spark_network_timeoutInterval="5s", spark_executor_heartbeatInterval="5s"
+    )
     driver.says("build_features")
+    before = cluster.lost_workers()
     cluster.cut_off("cl-two", down=True)
     try:
-        driver.goes_on(30)
+        while cluster.lost_workers() == before:
+            assert driver.goes_on(1), driver.said
     finally:
         cluster.cut_off("cl-two", down=False)
+    cluster.wait_for_workers(2)
     code, said = driver.end()
     if code:
         assert '"level": "error"' in said, said
@@ -131,3 +145,16 @@ def test_who_does_not_know_the_secret_is_refused(submit, shop, no_release):
     assert code != 0, said
     assert "All masters are unresponsive" in said, said
     assert not (shop.folder / "warehouse").exists() or no_release(shop)
+
+
+def test_yarn_gives_what_one_machine_gives(refresh, shop, local, tmp_path):
+    with yarn(tmp_path) as configuration:
+        options = {
+            "spark.yarn.jars": f"local:{SPARK}/jars/*", "spark.executor.instances": "2", "spark.executor.memory": "600m",
+            "spark.driver.memory": "1g", "spark.sql.shuffle.partitions": "2",
+        }  # fmt: skip
+        conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
+        log = tmp_path / "submitted.log"
+        code, said = start(log, ["--master", "yarn", *conf], *refresh, HADOOP_CONF_DIR=str(configuration)).end()
+    assert code == 0, said
+    assert unlike(contents(shop), local) == []

@@ -9,35 +9,22 @@ campaign, which notes each trial that passed in .build/campaign.log and goes on 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 import pytest
-from pyspark.sql import SparkSession
 
-from lib.runtime.code_version import code_version
-from lib.runtime.failpoints import VARIABLE
-from lib.tables import TABLES
-from tests.end_to_end.conftest import Shop
-from tests.end_to_end.test_shapes import FEATURES, ORDERS, orders
+from tests.end_to_end.scenes import Scene, start
+from tests.end_to_end.shops import FEATURES, ORDERS
 
-HOME = Path(__file__).resolve().parents[2]
-LOG = HOME / ".build/campaign.log"
 READ = ("customer_features", "rfm_cut_points")
-BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "finished_at", "input"}
-"""Columns that say when a row came, and so differ from run to run."""
-
 INGEST = ["ingest.noted", "ingest.done"] + [
     f"ingest.written.{table}"
     for table in (
@@ -98,101 +85,13 @@ class Reader:
             thread.join()
 
 
-@dataclass
-class Scene:
-    """A shop with one release, whose sources have grown since; and what a run that nobody disturbs makes of that."""
-
-    spark: SparkSession
-    folder: Path
-    wanted: dict[str, list]
-
-    def again(self, name: str, ingested: bool) -> Shop:
-        """A copy of the shop as it was before the run, or before the run but for its ingest."""
-        shutil.copytree(self.folder / ("moved" if ingested else "shop"), self.folder / name)
-        return self.shop(name)
-
-    def shop(self, name: str) -> Shop:
-        """The shop of that name, read anew."""
-        return Shop(self.spark, self.folder / name)
-
-
-def contents(shop: Shop) -> dict[str, list]:
-    """The rows of every table that a reader can reach, without what differs from run to run."""
-    held = {}
-    for table in TABLES:
-        if table.writing == "log" or not shop.store.exists(table.name) or table.name == "data_quality":
-            continue
-        rows = shop.table(table.name)
-        columns = [c for c in rows.columns if c not in BY_RUN]
-        if table.name == "ingest_batches":
-            columns = [c for c in columns if c.startswith("rows_") or c in ("number", "source")]
-        held[table.name] = sorted(map(repr, rows.select(columns).collect()))
-    return held
-
-
-def start(shop: Shop, job: str, point: str = "", **options) -> subprocess.Popen:
-    shop.write("shop.toml", ORDERS.replace("{folder}", str(shop.folder)))
-    quick = shop.folder / "quick.toml"
-    quick.write_text(quick.read_text().replace(quick.read_text().split('"')[1], f"{shop.folder}/warehouse"))
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "CLIENTELING_"))}
-    told = ["--settings", str(quick), "--settings", str(shop.folder / "shop.toml"), "--set", "testing.failpoints=true"]
-    conf = ["--master", "local[1]", "--driver-memory", "1g", "--conf", "spark.sql.shuffle.partitions=1"]
-    return subprocess.Popen(
-        [HOME / "spark-submit.sh", *conf, job, *told], cwd=HOME, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**kept, "PYSPARK_PYTHON": sys.executable, **({VARIABLE: point} if point else {})}, start_new_session=True, **options,
-    )  # fmt: skip
-
-
-def settle(process: subprocess.Popen, seconds: int = 300) -> tuple[int, str]:
-    """Its exit code and what it said; nothing that it started is left."""
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said
-
-
-@pytest.fixture(scope="module")
-def scene(spark, tmp_path_factory) -> Scene:
-    folder = tmp_path_factory.mktemp("failures")
-    (folder / "shop").mkdir()
-    shop = Shop(spark, folder / "shop")
-    shop.write("orders.csv", orders())
-    shop.refresh(ORDERS, only=FEATURES)
-    grown = orders() + "c9,05/03/2024,o9,a,2.00\nc9,05/03/2024,o9,b,2.00\nc9,99/99/2024,o9,b,2.00\n"
-    shop.write("orders.csv", grown)
-    scene = Scene(spark, folder, {})
-    shutil.copytree(shop.folder, folder / "moved")
-    scene.shop("moved").refresh(ORDERS, only="ingest_events")
-    undisturbed = scene.again("undisturbed", ingested=True)
-    undisturbed.refresh(ORDERS, only=FEATURES)
-    scene.wanted |= contents(undisturbed)
-    return scene
-
-
-@pytest.fixture
-def trial(request):
-    """Skips a trial of the campaign that has passed with this code, and notes one that does."""
-    name = request.node.name
-    told = {"trial": name, "code": code_version()}
-    if LOG.exists() and any(told.items() <= json.loads(line).items() for line in LOG.read_text().splitlines()):
-        pytest.skip("passed before with this code")
-    began = time.monotonic()
-    yield
-    if not getattr(request.node, "failed", False):
-        LOG.parent.mkdir(exist_ok=True)
-        with LOG.open("a") as log:
-            log.write(json.dumps({**told, "seconds": round(time.monotonic() - began)}) + "\n")
-
-
 def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str) -> None:
     shop = scene.again(name, ingested=job != "ingest_events")
     before = shop.release.release
     reader = Reader(shop.store.root)
     reader.look()
     with reader.reading():
-        code, said = settle(start(shop, job, f"{point}:{action}"))
+        code, said = start(shop, job, f"{point}:{action}").end(300)
     assert code != 0, said
     assert f"failpoint {point}" in said or action == "kill", said
     after = scene.shop(name).release.release
@@ -206,8 +105,7 @@ def recovers(scene: Scene, name: str, reader: Reader) -> None:
     reader.look()
     assert not reader.wrong, reader.wrong[:3]
     assert reader.reads > 5
-    held = contents(scene.shop(name))
-    assert {table: held[table] for table in scene.wanted} == scene.wanted
+    assert scene.unlike(scene.shop(name)) == []
     shutil.rmtree(scene.folder / name)
 
 
@@ -232,12 +130,9 @@ def test_killed_at_a_random_time(scene, trial, seed):
     before = shop.release.release
     reader = Reader(shop.store.root)
     with reader.reading():
-        process = start(shop, "refresh")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(random.Random(seed).uniform(5, 90))
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        driver = start(shop, "refresh")
+        driver.goes_on(random.Random(seed).uniform(5, 90))
+        driver.kill()
     assert scene.shop(name).release.release in (before, before + 1)
     recovers(scene, name, reader)
 
@@ -249,7 +144,7 @@ def test_of_two_at_once_one_wins_and_the_other_says_who(scene, trial, pair):
     shop = scene.again(name, ingested=True)
     before = shop.release.release
     both = [start(shop, "build_features"), start(shop, "build_features")]
-    ended = sorted((settle(process) for process in both), key=lambda end: end[0])
+    ended = sorted((driver.end(300) for driver in both), key=lambda end: end[0])
     assert [code for code, _ in ended] in ([0, 4], [0, 0]), [said for _, said in ended]
     if ended[1][0] == 4:
         assert "is held by run build_features (process" in ended[1][1]
@@ -260,14 +155,14 @@ def test_of_two_at_once_one_wins_and_the_other_says_who(scene, trial, pair):
 @pytest.mark.campaign
 def test_a_holder_that_was_paused_too_long_may_not_publish(scene, trial):
     shop = scene.again("paused", ingested=True)
-    process = start(shop, "build_features", "release.checked:stop")
-    stopped = next(pid for pid in iter(lambda: _stopped_child(process.pid), None))
+    driver = start(shop, "build_features", "release.checked:stop")
+    stopped = _stopped_child(driver.process.pid)
     silent = shop.folder / "warehouse/_lease"
     os.utime(silent, (silent.stat().st_mtime - 600,) * 2)  # ten minutes go by
     settings = ORDERS + "[features.rfm]\nwindow_days = 400\n"
     release = scene.shop("paused").refresh(settings, only="build_features")
     os.kill(stopped, signal.SIGCONT)
-    code, said = settle(process)
+    code, said = driver.end(300)
     assert code == 4, said
     assert "took over the warehouse while this run was held up; nothing was published" in said
     assert scene.shop("paused").release == release

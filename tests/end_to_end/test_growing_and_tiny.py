@@ -8,7 +8,7 @@ import pytest
 
 from lib.runtime.errors import WrongInput
 from lib.settings import SettingsError
-from tests.end_to_end.test_shapes import FEATURES, HEADER, ORDERS, orders
+from tests.end_to_end.shops import FEATURES, HEADER, ORDERS, orders
 
 
 def test_a_shop_grows_repeats_itself_and_changes_its_mapping(shop):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.end_to_end.conftest import Shop
+from tests.end_to_end.shops import Shop
 
 BY_INGEST = {"ingested_at", "batch_id", "quarantined_at"}
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from pyspark.sql import functions as F
 
-from tests.end_to_end.conftest import Shop
+from tests.end_to_end.shops import Shop
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, QueryBuilder
 from lib.runtime.queries import questions, read_query
 from lib.runtime.views import SCHEMA, create_views
 from lib.tables import TABLES, contract
-from tests.end_to_end.conftest import Shop
+from tests.end_to_end.shops import Shop
 
 CUT = "InvoiceDate < '2011-01-11' AND CustomerID % 5 = 0"
 ANSWERS = {

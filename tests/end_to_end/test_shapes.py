@@ -9,36 +9,9 @@ import pytest
 
 from jobs import recommend_items
 from lib.runtime import answers
+from tests.end_to_end.shops import FEATURES
 
-ORDERS = """
-[sources.shop]
-path = "{folder}/orders.csv"
-format = "csv"
-[sources.shop.events]
-customer_id = "who"
-event_time = "to_timestamp(day, 'dd/MM/yyyy')"
-event_type = "'purchase'"
-order_id = "order"
-item_id = "thing"
-unit_price = "price"
-[rules]
-min_support = 0.2
-"""
-
-FEATURES = "ingest_events resolve_identities build_features"
 SEGMENTING = f"{FEATURES} match_returns track_lifecycle describe_context find_factors segment_customers"
-HEADER = "who,day,order,thing,price\n"
-
-
-def orders(customers=6, days=4):
-    """Customers who buy a and b together, and one thing of their own."""
-    lines = [
-        f"c{c},{1 + d:02d}/03/2024,o{c}{d},{thing},{1 + c}.50"
-        for c in range(customers)
-        for d in range(1 + c % days)
-        for thing in ("a", "b", f"own{c}")
-    ]
-    return HEADER + "\n".join(lines) + "\n"
 
 
 def test_ratings_and_films_from_two_sources_of_other_formats(shop, capsys):

@@ -16,7 +16,7 @@ from lib.rules.association import find_rules
 from lib.rules.significance import chance_of_as_many
 from lib.settings import load
 
-ITEMSETS = "scope string, items array<string>, size int, orders bigint"
+ITEMSETS = "scope string, items array<string>, codes array<int>, size int, orders bigint"
 MEASURES = ["support", "confidence", "lift", "leverage", "conviction", "kulczynski"]
 NAMES = np.array(["bread", "milk", "salt", "pepper", "tea", "jam", "rice", "soap", "figs", "ale"])
 
@@ -28,7 +28,16 @@ def as_it_is(df, name):
 
 def rules_of(spark, itemsets, all_orders, **keys):
     wanted = load().rules.model_copy(update={"min_confidence": 0.0, **keys})
-    rows = [(scope, sorted(items), len(items), orders) for scope, items, orders in itemsets]
+    singles = [(scope, -orders, *items) for scope, items, orders in itemsets if len(items) == 1]
+    codes = {
+        (scope, item): code
+        for of in all_orders
+        for code, (scope, _, item) in enumerate(sorted(single for single in singles if single[0] == of))
+    }
+    rows = [
+        (scope, sorted(items), sorted(codes[scope, item] for item in items), len(items), orders)
+        for scope, items, orders in itemsets
+    ]
     orders = spark.createDataFrame(list(all_orders.items()), "scope string, all_orders bigint")
     return find_rules(spark.createDataFrame(rows, ITEMSETS), orders, wanted, as_it_is)
 

@@ -74,7 +74,7 @@ def test_itemsets_are_efficient_aprioris_in_every_scope_and_closed_and_maximal_b
     spark, two_scopes, min_support, max_length
 ):
     found = mine(spark, two_scopes, min_support=min_support, max_length=max_length)
-    rows = conform(found.rows, contract("frequent_itemsets")).collect()
+    rows = conform(found.marked.drop("codes"), contract("frequent_itemsets")).collect()
     for scope, orders in (("all", two_scopes["all"]), ("country:be", two_scopes["country_be"])):
         expected, mine_ = theirs(orders, min_support), [row for row in rows if row["scope"] == scope]
         short = {items: count for items, count in expected.items() if len(items) <= max_length}
@@ -94,8 +94,10 @@ def test_itemsets_are_efficient_aprioris_in_every_scope_and_closed_and_maximal_b
         assert floors[scope]["min_orders"] == least_orders(min_support, orders)
 
 
-def test_trimmed_baskets_give_the_same_itemsets_and_keep_the_same_budget(spark, two_scopes, monkeypatch):
+@pytest.mark.parametrize("cells", [pairs.DENSE_CELLS, 0])
+def test_trimmed_baskets_give_the_same_itemsets_and_keep_the_same_budget(spark, two_scopes, monkeypatch, cells):
     monkeypatch.setattr(mining, "TRIM_FROM", 0)
+    monkeypatch.setattr(pairs, "DENSE_CELLS", cells)
     found = mine(spark, two_scopes, min_support=0.02, max_length=8)
     for scope, orders in (("all", two_scopes["all"]), ("country:be", two_scopes["country_be"])):
         assert counts(found, scope) == theirs(orders, 0.02)
@@ -113,8 +115,10 @@ def test_what_is_in_no_triangle_of_frequent_pairs_is_dropped(monkeypatch, most):
     chance = np.random.default_rng(most)
     held = {tuple(sorted(chance.choice(20, 2, replace=False))) for _ in range(60)}
     known = np.sort([a * 20 + b for a, b in held])
+    cells = np.isin(np.arange(400), known)
     for length in (2, 3, 4, 7):
         codes = np.sort([chance.choice(20, length, replace=False) for _ in range(50)], axis=1)
+        assert (pairs._in_triangles(codes, cells, 20) == pairs._in_triangles(codes, known, 20)).all()
         for row, kept in zip(codes, pairs._in_triangles(codes, known, 20), strict=True):
             tied = {code: {other for other in row if tuple(sorted((code, other))) in held} for code in row}
             if length > most:
@@ -147,7 +151,7 @@ def test_what_was_mined_is_given_back_by_scope_with_its_customers(spark):
 def test_no_orders_no_scope_and_no_frequent_item_have_empty_tables(spark):
     for scopes in ({}, {"all": []}, {"all": [["a"], ["b"], ["c"]]}):
         found = mine(spark, scopes, min_support=0.9)
-        assert conform(found.rows, contract("frequent_itemsets")).collect() == []
+        assert conform(found.marked.drop("codes"), contract("frequent_itemsets")).collect() == []
         assert found.baskets.collect() == []
         assert [row["chosen"] for row in found.floors.collect()] == [True] * len(scopes)
 
@@ -200,7 +204,7 @@ def test_no_itemset_holds_an_item_and_its_own_category_or_brand(spark, build):
         ("tea",): 2, ("ale",): 3, ("category:drink",): 3, ("brand:B",): 2,
         ("ale", "tea"): 2, ("ale", "brand:B"): 2, ("brand:B", "category:drink"): 2,
     }  # fmt: skip
-    closed = {tuple(row["items"]): row["closed"] for row in found.rows.collect()}
+    closed = {tuple(row["items"]): row["closed"] for row in found.marked.collect()}
     assert closed["ale",]  # though each of its orders holds its category
     assert not closed["tea",]  # each of its orders holds ale
 

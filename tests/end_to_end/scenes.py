@@ -1,0 +1,88 @@
+"""What trials of failures start from: a shop that has grown since its release, and what an undisturbed run makes of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from lib.runtime.failpoints import VARIABLE
+from lib.tables import TABLES
+from tests.end_to_end.shops import FEATURES, ORDERS, Shop, orders
+from tests.submitted import Submitted, submit
+
+BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "finished_at", "input"}
+"""Columns that say when a row came, and so differ from run to run."""
+
+QUICKLY = (
+    "spark.sql.shuffle.partitions=1", "spark.sql.adaptive.enabled=false", "spark.sql.codegen.wholeStage=false",
+    "spark.sql.codegen.factoryMode=NO_CODEGEN", "spark.driver.extraJavaOptions=-Xss64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+)  # fmt: skip
+"""For rows as few as a shop's."""
+
+
+@dataclass
+class Scene:
+    """A shop with one release, whose sources have grown since; and what a run that nobody disturbs makes of that."""
+
+    spark: SparkSession
+    folder: Path
+    wanted: dict[str, list]
+
+    def again(self, name: str, ingested: bool) -> Shop:
+        """A copy of the shop as it was before the run, or before the run but for its ingest."""
+        shutil.copytree(self.folder / ("moved" if ingested else "shop"), self.folder / name)
+        return self.shop(name)
+
+    def shop(self, name: str) -> Shop:
+        """The shop of that name, read anew."""
+        return Shop(self.spark, self.folder / name)
+
+    def unlike(self, shop: Shop) -> list[str]:
+        """The tables that are not as an undisturbed run leaves them."""
+        held = contents(shop)
+        return [table for table, rows in self.wanted.items() if held.get(table) != rows]
+
+
+def contents(shop: Shop) -> dict[str, list]:
+    """The rows of every table that a reader can reach, without what differs from run to run."""
+    held = {}
+    for table in TABLES:
+        if table.writing == "log" or not shop.store.exists(table.name) or table.name == "data_quality":
+            continue
+        rows = shop.table(table.name)
+        columns = [c for c in rows.columns if c not in BY_RUN]
+        if table.name == "ingest_batches":
+            columns = [c for c in columns if c.startswith("rows_") or c in ("number", "source")]
+        held[table.name] = sorted(map(repr, rows.select(columns).collect()))
+    return held
+
+
+def start(shop: Shop, job: str, point: str = "", *conf: str) -> Submitted:
+    shop.write("shop.toml", ORDERS.replace("{folder}", str(shop.folder)))
+    quick = shop.folder / "quick.toml"
+    quick.write_text(quick.read_text().replace(quick.read_text().split('"')[1], f"{shop.folder}/warehouse"))
+    told = ["--settings", str(quick), "--settings", str(shop.folder / "shop.toml"), "--set", "testing.failpoints=true"]
+    options = ["--master", "local[1]", "--driver-memory", "1g", *conf]
+    options += [word for option in QUICKLY for word in ("--conf", option)]
+    log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
+    return submit(log, options, job, *told, **({VARIABLE: point} if point else {}))
+
+
+def set_scene(spark: SparkSession, folder: Path) -> Scene:
+    """One release, then two rows more and a broken one."""
+    (folder / "shop").mkdir()
+    shop = Shop(spark, folder / "shop")
+    shop.write("orders.csv", orders())
+    shop.refresh(ORDERS, only=FEATURES)
+    grown = orders() + "c9,05/03/2024,o9,a,2.00\nc9,05/03/2024,o9,b,2.00\nc9,99/99/2024,o9,b,2.00\n"
+    shop.write("orders.csv", grown)
+    scene = Scene(spark, folder, {})
+    shutil.copytree(shop.folder, folder / "moved")
+    scene.shop("moved").refresh(ORDERS, only="ingest_events")
+    undisturbed = scene.again("undisturbed", ingested=True)
+    undisturbed.refresh(ORDERS, only=FEATURES)
+    scene.wanted |= contents(undisturbed)
+    return scene
