@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -100,6 +101,18 @@ def test_the_lease_is_free_after_a_failure(tmp_path):
     with pytest.raises(ZeroDivisionError), hold(tmp_path, "first", SECONDS):
         _ = 1 / 0
     with hold(tmp_path, "second", SECONDS) as lease:
+        lease.verify()
+
+
+def test_a_lease_that_could_not_be_written_keeps_nobody_out(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="No space left"), hold(tmp_path, "refresh", SECONDS):
+        pytest.fail("held without a lease")
+    monkeypatch.undo()
+    with hold(tmp_path, "refresh", SECONDS) as lease:
         lease.verify()
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from lib.runtime import actions, console
 from lib.runtime.attempts import TookTooLong
-from lib.runtime.errors import WrongInput
+from lib.runtime.errors import WrongInput, one_line
 from lib.runtime.job import Job
 from lib.runtime.options import dates
 from lib.runtime.pins import pin
@@ -300,3 +300,11 @@ def test_json_lines_carry_the_refresh_the_job_and_its_figures(shop, capsys):
         "message": 'a "quoted" line',
         "job": "x",
     }
+
+
+def test_an_error_of_java_is_told_by_its_cause():
+    told = (
+        "An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.\n"
+        ": java.lang.IllegalArgumentException: spark.network.timeoutInterval is too long.\n\tat org.apache.spark.SparkConf"
+    )
+    assert one_line(RuntimeError(told)) == "spark.network.timeoutInterval is too long."
