@@ -31,6 +31,11 @@ class Scene:
     folder: Path
     wanted: dict[str, list]
 
+    @property
+    def told(self) -> str:
+        """The settings: all copies of the shop read one file."""
+        return ORDERS.replace("{folder}", str(self.folder))
+
     def again(self, name: str, ingested: bool) -> Shop:
         """A copy of the shop as it was before the run, or before the run but for its ingest."""
         shutil.copytree(self.folder / ("moved" if ingested else "shop"), self.folder / name)
@@ -39,6 +44,24 @@ class Scene:
     def shop(self, name: str) -> Shop:
         """The shop of that name, read anew."""
         return Shop(self.spark, self.folder / name)
+
+    def start(self, shop: Shop, job: str, point: str = "", *conf: str) -> Submitted:
+        """A job of the shop as a process of its own; `conf` are more options of spark-submit."""
+        shop.write("shop.toml", self.told)
+        quick = shop.folder / "quick.toml"
+        quick.write_text(quick.read_text().replace(quick.read_text().split('"')[1], f"{shop.folder}/warehouse"))
+        told = [
+            "--settings",
+            str(quick),
+            "--settings",
+            str(shop.folder / "shop.toml"),
+            "--set",
+            "testing.failpoints=true",
+        ]
+        options = ["--master", "local[1]", "--driver-memory", "1g", *conf]
+        options += [word for option in QUICKLY for word in ("--conf", option)]
+        log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
+        return submit(log, options, job, *told, **({VARIABLE: point} if point else {}))
 
     def unlike(self, shop: Shop) -> list[str]:
         """The tables that are not as an undisturbed run leaves them."""
@@ -60,29 +83,17 @@ def contents(shop: Shop) -> dict[str, list]:
     return held
 
 
-def start(shop: Shop, job: str, point: str = "", *conf: str) -> Submitted:
-    shop.write("shop.toml", ORDERS.replace("{folder}", str(shop.folder)))
-    quick = shop.folder / "quick.toml"
-    quick.write_text(quick.read_text().replace(quick.read_text().split('"')[1], f"{shop.folder}/warehouse"))
-    told = ["--settings", str(quick), "--settings", str(shop.folder / "shop.toml"), "--set", "testing.failpoints=true"]
-    options = ["--master", "local[1]", "--driver-memory", "1g", *conf]
-    options += [word for option in QUICKLY for word in ("--conf", option)]
-    log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
-    return submit(log, options, job, *told, **({VARIABLE: point} if point else {}))
-
-
 def set_scene(spark: SparkSession, folder: Path) -> Scene:
     """One release, then two rows more and a broken one."""
-    (folder / "shop").mkdir()
-    shop = Shop(spark, folder / "shop")
-    shop.write("orders.csv", orders())
-    shop.refresh(ORDERS, only=FEATURES)
-    grown = orders() + "c9,05/03/2024,o9,a,2.00\nc9,05/03/2024,o9,b,2.00\nc9,99/99/2024,o9,b,2.00\n"
-    shop.write("orders.csv", grown)
     scene = Scene(spark, folder, {})
-    shutil.copytree(shop.folder, folder / "moved")
-    scene.shop("moved").refresh(ORDERS, only="ingest_events")
+    (folder / "shop").mkdir()
+    (folder / "orders.csv").write_text(orders())
+    scene.shop("shop").refresh(scene.told, only=FEATURES)
+    grown = orders() + "c9,05/03/2024,o9,a,2.00\nc9,05/03/2024,o9,b,2.00\nc9,99/99/2024,o9,b,2.00\n"
+    (folder / "orders.csv").write_text(grown)
+    shutil.copytree(folder / "shop", folder / "moved")
+    scene.shop("moved").refresh(scene.told, only="ingest_events")
     undisturbed = scene.again("undisturbed", ingested=True)
-    undisturbed.refresh(ORDERS, only=FEATURES)
+    undisturbed.refresh(scene.told, only=FEATURES)
     scene.wanted |= contents(undisturbed)
     return scene

@@ -21,8 +21,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.end_to_end.scenes import Scene, start
-from tests.end_to_end.shops import FEATURES, ORDERS
+from tests.end_to_end.scenes import Scene
+from tests.end_to_end.shops import FEATURES
 
 READ = ("customer_features", "rfm_cut_points")
 INGEST = ["ingest.noted", "ingest.done"] + [
@@ -91,7 +91,7 @@ def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str
     reader = Reader(shop.store.root)
     reader.look()
     with reader.reading():
-        code, said = start(shop, job, f"{point}:{action}").end(300)
+        code, said = scene.start(shop, job, f"{point}:{action}").end(300)
     assert code != 0, said
     assert f"failpoint {point}" in said or action == "kill", said
     after = scene.shop(name).release.release
@@ -101,7 +101,7 @@ def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str
 
 def recovers(scene: Scene, name: str, reader: Reader) -> None:
     """A plain rerun gives what nobody disturbed, and whoever read meanwhile saw whole releases."""
-    scene.shop(name).refresh(ORDERS, only=FEATURES)
+    scene.shop(name).refresh(scene.told, only=FEATURES)
     reader.look()
     assert not reader.wrong, reader.wrong[:3]
     assert reader.reads > 5
@@ -130,7 +130,7 @@ def test_killed_at_a_random_time(scene, trial, seed):
     before = shop.release.release
     reader = Reader(shop.store.root)
     with reader.reading():
-        driver = start(shop, "refresh")
+        driver = scene.start(shop, "refresh")
         driver.goes_on(random.Random(seed).uniform(5, 90))
         driver.kill()
     assert scene.shop(name).release.release in (before, before + 1)
@@ -143,7 +143,7 @@ def test_of_two_at_once_one_wins_and_the_other_says_who(scene, trial, pair):
     name = f"pair-{pair}"
     shop = scene.again(name, ingested=True)
     before = shop.release.release
-    both = [start(shop, "build_features"), start(shop, "build_features")]
+    both = [scene.start(shop, "build_features"), scene.start(shop, "build_features")]
     ended = sorted((driver.end(300) for driver in both), key=lambda end: end[0])
     assert [code for code, _ in ended] in ([0, 4], [0, 0]), [said for _, said in ended]
     if ended[1][0] == 4:
@@ -155,11 +155,11 @@ def test_of_two_at_once_one_wins_and_the_other_says_who(scene, trial, pair):
 @pytest.mark.campaign
 def test_a_holder_that_was_paused_too_long_may_not_publish(scene, trial):
     shop = scene.again("paused", ingested=True)
-    driver = start(shop, "build_features", "release.checked:stop")
+    driver = scene.start(shop, "build_features", "release.checked:stop")
     stopped = _stopped_child(driver.process.pid)
     silent = shop.folder / "warehouse/_lease"
     os.utime(silent, (silent.stat().st_mtime - 600,) * 2)  # ten minutes go by
-    settings = ORDERS + "[features.rfm]\nwindow_days = 400\n"
+    settings = scene.told + "[features.rfm]\nwindow_days = 400\n"
     release = scene.shop("paused").refresh(settings, only="build_features")
     os.kill(stopped, signal.SIGCONT)
     code, said = driver.end(300)
