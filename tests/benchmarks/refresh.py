@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,8 +63,8 @@ class Shop:
         )  # fmt: skip
 
 
-def _peak_heap(metrics: Sequence[dict]) -> float:
-    return next((pair["value"] for pair in metrics if pair["key"] == "peak_heap_bytes"), 0) / 2**20
+def _peak_heap(metrics: Mapping[str, int]) -> float:
+    return metrics.get("peak_heap_bytes", 0) / 2**20
 
 
 def spark(*words: str) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,12 @@ def read(raw: Path) -> pl.DataFrame:
     when = pl.col("time").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
     price, quantity = (pl.col(name).cast(pl.Float64, strict=False) for name in ("price", "quantity"))
     return events.with_columns(when.alias("when"), price.alias("price"), quantity.alias("quantity")).filter(
-        pl.col("when").is_not_null(), pl.col("customer").is_not_null()
+        pl.col("when") < datetime.now(), pl.col("customer").is_not_null(), pl.col("price").fill_null(0.0).is_finite()
     )
 
 
 def features(events: pl.DataFrame) -> pl.DataFrame:
-    bought = events.filter(pl.col("type") == "purchase", pl.col("price") >= 0, pl.col("quantity") > 0)
+    bought = events.filter(pl.col("type") == "purchase", pl.col("price") >= 0, pl.col("quantity").is_between(1, 1e6))
     end = bought["when"].max()
     return bought.group_by("customer").agg(
         (pl.lit(end) - pl.col("when").max()).dt.total_days().alias("recency"),
