@@ -26,9 +26,18 @@ MASTER = f"spark://{NET}.{PLACES['cl-master']}:7077"
 
 
 def can_be_made() -> bool:
-    """Whether this user may make network namespaces."""
-    tried = shutil.which("ip") and os.geteuid() == 0
-    return bool(tried) and subprocess.run(["ip", "netns", "list"], capture_output=True, check=False).returncode == 0
+    """Whether this user may make network namespaces, and hide folders from who is in them."""
+    if os.geteuid() or not (shutil.which("ip") and shutil.which("unshare")):
+        return False
+    try:
+        _make_network()
+        hiding = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(HOME / "conf")]
+        subprocess.run(["ip", "netns", "exec", WORKERS[0], *hiding], check=True, capture_output=True)
+    except subprocess.CalledProcessError:
+        return False
+    finally:
+        _remove_network()
+    return True
 
 
 @dataclass
