@@ -12,11 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-import pyspark
+from tests.submitted import HOME, SPARK, Submitted, end_group, environment, submit, with_dots
 
-from tests.submitted import HOME, Submitted, environment, submit
-
-SPARK = Path(pyspark.__file__).parent
 BRIDGE, NET = "clbr0", "10.77.0"
 PLACES = {"cl-master": 2, "cl-driver": 3, "cl-one": 11, "cl-two": 12}
 """Namespace → the last part of its address."""
@@ -64,10 +61,9 @@ class Cluster:
         options = {
             "spark.driver.host": address, "spark.driver.bindAddress": address, "spark.sql.shuffle.partitions": "2",
             "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.executor.cores": "1",
-        } | {option.replace("_", "."): value for option, value in more.items()}  # fmt: skip
-        conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
+        } | with_dots(more)  # fmt: skip
         submitted = submit(
-            log, ["--properties-file", own, "--master", MASTER, *conf], *words,
+            log, ["--properties-file", own, "--master", MASTER], options, *words,
             before=["ip", "netns", "exec", "cl-driver"], SPARK_LOCAL_IP=address,
         )  # fmt: skip
         self.processes[name] = submitted.process
@@ -139,27 +135,13 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
         _make_network()
         made.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
         for place in WORKERS:
-            work = str(folder / place)
-            made.start(
-                place,
-                "worker.Worker",
-                "--cores",
-                "1",
-                "--memory",
-                "1200m",
-                "--webui-port",
-                "8081",
-                "--work-dir",
-                work,
-                MASTER,
-            )
+            told = f"--cores 1 --memory 1200m --webui-port 8081 --work-dir {folder / place} {MASTER}"
+            made.start(place, "worker.Worker", *told.split())
         made.wait_for_workers(2)
         yield made
     finally:
         for process in made.processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_group(process)
         for pid in made.executors():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

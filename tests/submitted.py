@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyspark
+
 HOME = Path(__file__).resolve().parents[1]
+SPARK = Path(pyspark.__file__).parent
 
 
 @dataclass
@@ -48,19 +51,35 @@ class Submitted:
 
     def kill(self) -> None:
         """End it, and all that it started, at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        end_group(self.process)
 
 
-def submit(log: Path, options: Sequence[str], *words: str, before: Sequence[str] = (), **more: str) -> Submitted:
-    """spark-submit.sh with options of Spark, then a job with its own; `before` are words before it, `more` is added to the environment."""
+def end_group(process: subprocess.Popen) -> None:
+    """End a process that leads a group of its own, and all in that group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def submit(
+    log: Path, options: Sequence[str], conf: Mapping[str, str], *words: str, before: Sequence[str] = (), **more: str
+) -> Submitted:
+    """spark-submit.sh with its options and a configuration of Spark, then a job with its own.
+
+    before: words before it; more: what is added to the environment.
+    """
+    told = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*before, str(HOME / "spark-submit.sh"), *options, *words], cwd=HOME, text=True, start_new_session=True,
+            [*before, str(HOME / "spark-submit.sh"), *options, *told, *words], cwd=HOME, text=True, start_new_session=True,
             env=environment(PYSPARK_PYTHON=sys.executable, **more), stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
     return Submitted(process, log)
+
+
+def with_dots(options: Mapping[str, str]) -> dict[str, str]:
+    """Options of Spark that were given as keywords, with _ for their dots."""
+    return {option.replace("_", "."): value for option, value in options.items()}
 
 
 def environment(**own: str) -> dict[str, str]:

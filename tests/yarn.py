@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyspark
+from tests.submitted import HOME, SPARK, end_group, environment
 
-from tests.submitted import HOME, environment
-
-SPARK = Path(pyspark.__file__).parent
 JARS = HOME / ".build/minicluster"
 
 CONFIGURATION = {
@@ -61,9 +57,7 @@ def yarn(folder: Path) -> Iterator[Path]:
             raise RuntimeError((folder / "yarn.log").read_text()[-2000:])
         yield folder
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end_group(process)
 
 
 def run(folder: str) -> None:

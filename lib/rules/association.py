@@ -11,6 +11,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lib.rules.coding import list_names, name_codes
 from lib.rules.customers import count_customers
 from lib.rules.pruning import Stage, with_improvement, with_rank
 from lib.rules.significance import COUNTS, with_p_values, with_q_values
@@ -45,14 +46,11 @@ def with_customers(rules: DataFrame, baskets: DataFrame, partitions: int) -> Dat
 
 def _decode(rules: DataFrame, itemsets: DataFrame) -> DataFrame:
     """The sides in the items' own ids. Every frequent item is an itemset, and codes count from 0 on."""
-    single = F.struct(F.col("codes")[0].alias("code"), F.col("items")[0].alias("item"))
+    single = F.col("codes")[0].alias("code"), F.col("items")[0].alias("item")
+    names = list_names(itemsets.where("size = 1").select("scope", *single))
     # one row per scope, with as many names as there are frequent items
-    names = itemsets.where("size = 1").groupBy("scope").agg(F.sort_array(F.collect_list(single))["item"].alias("names"))
     named = rules.join(F.broadcast(names), on="scope", how="inner")
-    sides = {
-        side: F.array_sort(F.transform(side, lambda code: F.col("names")[code]))
-        for side in ("antecedent", "consequent")
-    }
+    sides = {side: F.array_sort(name_codes(side)) for side in ("antecedent", "consequent")}
     return named.withColumns(sides).drop("names")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -62,13 +62,12 @@ class Coded:
 
     def names(self) -> DataFrame:
         """scope, names array<string>: the item of each code. Frequent items: at most the mean basket's size / min_support."""
-        named = self.items.where("code IS NOT NULL").groupBy("scope")
-        return named.agg(F.sort_array(F.collect_list(F.struct("code", "item")))["item"].alias("names"))
+        return list_names(self.items.where("code IS NOT NULL"))
 
     def baskets(self) -> DataFrame:
         """What was mined, in the items' own ids: KEY, items array<string>, the frequent ones that were left after all cuts."""
         named = self.rows.join(F.broadcast(self.names()), on="scope", how="inner")
-        return named.select(*KEY, F.transform("codes", lambda code: F.col("names")[code]).alias("items"))
+        return named.select(*KEY, name_codes("codes").alias("items"))
 
     def cuts(self) -> DataFrame:
         """scope, giant, lost, best_sellers: the baskets that were cut, and the items that were left out."""
@@ -76,6 +75,16 @@ class Coded:
         out = self.items.where("code IS NULL").groupBy("scope")
         best = out.agg(F.array_sort(F.collect_list("item")).alias("best_sellers"))
         return counted.join(best, on="scope", how="left")
+
+
+def list_names(items: DataFrame) -> DataFrame:
+    """scope, names array<string>: the item of each code. items: scope, code, item; a scope's codes count from 0 on."""
+    return items.groupBy("scope").agg(F.sort_array(F.collect_list(F.struct("code", "item")))["item"].alias("names"))
+
+
+def name_codes(codes: str) -> Column:
+    """The items of the codes in that column, in their order, where the scope's `names` stand beside it."""
+    return F.transform(codes, lambda code: F.col("names")[code])
 
 
 def least_orders(min_support: float, orders: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lib.rules.coding import Coded
+from lib.rules.coding import Coded, name_codes
 
 
 def mark_closed(itemsets: DataFrame, max_length: int) -> DataFrame:
@@ -58,6 +58,9 @@ def decode(coded_itemsets: DataFrame, coded: Coded, scope_orders: DataFrame) -> 
     # both one row per scope
     named = coded_itemsets.join(F.broadcast(coded.names()), on="scope", how="inner")
     named = named.join(F.broadcast(scope_orders), on="scope", how="inner")
-    items = F.array_sort(F.transform("codes", lambda code: F.col("names")[code]))
-    told = {"items": items, "size": F.size("codes"), "support": F.col("orders") / F.col("all_orders")}
+    told = {
+        "items": F.array_sort(name_codes("codes")),
+        "size": F.size("codes"),
+        "support": F.col("orders") / F.col("all_orders"),
+    }
     return named.withColumns(told).drop("names", "all_orders")

@@ -135,15 +135,13 @@ def _mine_scope(
         _check_depth(baskets.sparkSession, floor.longest)
         limit = None if floor.bound <= settings.max_itemsets else settings.max_itemsets + 1
         name = f"{number}_{floor.least}"
-        few = place + 1 < len(rungs) and floor.items <= MOST_ITEMS
-        if few:
+        if place + 1 < len(rungs) and floor.items <= MOST_ITEMS:
+            # not staged: counted in a moment, and seldom what is chosen
             found = mine_subsets(baskets, floor.items, floor.least)
             found = found if limit is None else found.limit(limit)
         else:
-            found = _mine(baskets, scope.frequencies, floor, limit, stage, name)
-        named = found.select(F.lit(scope.name).alias("scope"), "codes", "orders")
-        # a high floor's are counted in a moment, and seldom what is chosen
-        kept[floor.least] = named if few else stage(named, f"mined_{name}")
+            found = stage(_mine(baskets, scope.frequencies, floor, limit, stage, name), f"mined_{name}")
+        kept[floor.least] = found.select(F.lit(scope.name).alias("scope"), "codes", "orders")
         return count_by_floor(kept[floor.least], "orders", rungs[: place + 1])
 
     search = search_floor(rungs, settings.max_itemsets, mine)

@@ -32,8 +32,7 @@ MOST_ITEMS = 100
 
 def count_pairs(baskets: DataFrame, items: int, least: int) -> DataFrame:
     """pair bigint (first code · items + second), orders bigint: of the pairs in at least so many baskets (codes array<int> ascending)."""
-
-    cells = items**2 if items**2 <= DENSE_CELLS else 0
+    cells = _cells(items)
 
     def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         dense = np.zeros(cells, dtype=np.int64)
@@ -58,10 +57,7 @@ def count_pairs(baskets: DataFrame, items: int, least: int) -> DataFrame:
 
 def trim(baskets: DataFrame, pairs: Ints, items: int) -> DataFrame:
     """codes: those of each basket that are in a triangle of `pairs`, ascending; a basket may be empty."""
-    known = np.sort(pairs)
-    if items**2 <= DENSE_CELLS:
-        known = np.zeros(items**2, dtype=bool)
-        known[pairs] = True
+    known = np.bincount(pairs, minlength=_cells(items)) > 0 if _cells(items) else np.sort(pairs)
     shared = baskets.sparkSession.sparkContext.broadcast(known)  # as many as there are frequent pairs, or cells
 
     def cut(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -76,6 +72,11 @@ def trim(baskets: DataFrame, pairs: Ints, items: int) -> DataFrame:
             yield pa.RecordBatch.from_arrays([left], names=["codes"])
 
     return baskets.select("codes").mapInArrow(cut, "codes array<int>")
+
+
+def _cells(items: int) -> int:
+    """A cell for every pair of items, first code · items + second; 0 where these would be too many."""
+    return items**2 if items**2 <= DENSE_CELLS else 0
 
 
 def _by_length(lists: pa.ListArray) -> Iterator[tuple[Ints, Ints]]:

@@ -73,20 +73,17 @@ def spark(*words: str) -> tuple[float, float]:
 
 
 def run(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a command. Raises CalledProcessError with what it said."""
-    began = time.monotonic()
-    code = (
-        "import resource, subprocess, sys\n"
-        "done = subprocess.run(sys.argv[1:], stdout=sys.stderr)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-        "sys.exit(done.returncode)"
-    )
+    """Seconds and peak memory in MB of a command. Raises RuntimeError with what it said."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYTHONPATH"))}
-    done = subprocess.run([sys.executable, "-c", code, *command], cwd=HOME, env=kept, capture_output=True, text=True)
-    if done.returncode:
-        sys.stderr.write(done.stderr[-5000:])
-    done.check_returncode()
-    return time.monotonic() - began, int(done.stdout.split()[-1]) / 1024
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, cwd=HOME, env=kept, stdout=said, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)  # which says of all that the command waited for what most of it took
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{command} ended with {process.returncode}: {said.read()[-5000:]}")
+    return time.monotonic() - began, used.ru_maxrss / 1024
 
 
 def make_shop(shop: Shop, events: int) -> None:

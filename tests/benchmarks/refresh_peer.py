@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 from implicit.als import AlternatingLeastSquares
 from mlxtend.frequent_patterns import association_rules, fpgrowth
@@ -58,8 +59,6 @@ def segments(customers: pl.DataFrame) -> pl.DataFrame:
 def rules(events: pl.DataFrame) -> pl.DataFrame:
     bought = events.filter(pl.col("type") == "purchase", pl.col("order").is_not_null(), pl.col("item").is_not_null())
     baskets = bought.group_by("order").agg(pl.col("item").unique())["item"].to_list()
-    import pandas as pd
-
     encoder = TransactionEncoder()
     encoded = pd.DataFrame.sparse.from_spmatrix(
         encoder.fit(baskets).transform(baskets, sparse=True), columns=encoder.columns_

@@ -72,11 +72,11 @@ def peak_gb(*pids: str) -> float:
     return sum(map(int, status)) / 2**20
 
 
-Work = Callable[[DataFrame, float, str], tuple[DataFrame, int, Callable[[], object]]]
-"""Of baskets, a support and a folder: the itemsets, the number of rules, and what is done beyond that."""
+Worked = tuple[DataFrame, int, Callable[[], object]]
+"""The itemsets, the number of rules, and what is done beyond that."""
 
 
-def run_spark(folder: str, support: float, work: Work) -> None:
+def run_spark(folder: str, support: float, work: Callable[[DataFrame, float, str], Worked]) -> None:
     spark = open_session(load(), "benchmark rules")
     baskets = spark.read.parquet(f"{folder}/baskets.parquet").repartition(4).cache()
     baskets.count()
@@ -93,7 +93,7 @@ def run_spark(folder: str, support: float, work: Work) -> None:
     report(took, peak_gb("self", jvm), digest(found), rules, more)
 
 
-def ours(baskets: DataFrame, support: float, folder: str) -> tuple[DataFrame, int, Callable[[], object]]:
+def ours(baskets: DataFrame, support: float, folder: str) -> Worked:
     spark: SparkSession = baskets.sparkSession
 
     def stage(df: DataFrame, name: str) -> DataFrame:
@@ -120,7 +120,7 @@ def ours(baskets: DataFrame, support: float, folder: str) -> tuple[DataFrame, in
     return itemsets, count, lambda: stage(found.marked, "marked")
 
 
-def stock(baskets: DataFrame, support: float, folder: str) -> tuple[DataFrame, int, Callable[[], object]]:
+def stock(baskets: DataFrame, support: float, folder: str) -> Worked:
     model = FPGrowth(itemsCol="items", minSupport=support, minConfidence=CONFIDENCE).fit(baskets)
     model.freqItemsets.count()
     return model.freqItemsets.withColumnRenamed("freq", "orders"), model.associationRules.count(), lambda: None

@@ -11,15 +11,16 @@ from pyspark.sql import SparkSession
 from lib.runtime.failpoints import VARIABLE
 from lib.tables import TABLES
 from tests.end_to_end.shops import FEATURES, ORDERS, Shop, orders
-from tests.submitted import Submitted, submit
+from tests.submitted import Submitted, submit, with_dots
 
 BY_RUN = {"ingested_at", "batch_id", "quarantined_at", "finished_at", "input"}
 """Columns that say when a row came, and so differ from run to run."""
 
-QUICKLY = (
-    "spark.sql.shuffle.partitions=1", "spark.sql.adaptive.enabled=false", "spark.sql.codegen.wholeStage=false",
-    "spark.sql.codegen.factoryMode=NO_CODEGEN", "spark.driver.extraJavaOptions=-Xss64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-)  # fmt: skip
+QUICKLY = {
+    "spark.sql.shuffle.partitions": "1", "spark.sql.adaptive.enabled": "false", "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-Xss64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}  # fmt: skip
 """For rows as few as a shop's."""
 
 
@@ -45,23 +46,15 @@ class Scene:
         """The shop of that name, read anew."""
         return Shop(self.spark, self.folder / name)
 
-    def start(self, shop: Shop, job: str, point: str = "", *conf: str) -> Submitted:
-        """A job of the shop as a process of its own; `conf` are more options of spark-submit."""
-        shop.write("shop.toml", self.told)
-        quick = shop.folder / "quick.toml"
-        quick.write_text(quick.read_text().replace(quick.read_text().split('"')[1], f"{shop.folder}/warehouse"))
-        told = [
-            "--settings",
-            str(quick),
-            "--settings",
-            str(shop.folder / "shop.toml"),
-            "--set",
-            "testing.failpoints=true",
-        ]
-        options = ["--master", "local[1]", "--driver-memory", "1g", *conf]
-        options += [word for option in QUICKLY for word in ("--conf", option)]
+    def start(self, shop: Shop, job: str, point: str = "", **conf: str) -> Submitted:
+        """A job of the shop as a process of its own; `conf` are more options of Spark, _ for their dots."""
+        shop.pipeline(self.told)  # writes the settings
+        told = [word for layer in shop.layers for word in ("--settings", layer)]
         log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
-        return submit(log, options, job, *told, **({VARIABLE: point} if point else {}))
+        return submit(
+            log, ["--master", "local[1]", "--driver-memory", "1g"], QUICKLY | with_dots(conf),
+            job, *told, "--set", "testing.failpoints=true", **({VARIABLE: point} if point else {}),
+        )  # fmt: skip
 
     def unlike(self, shop: Shop) -> list[str]:
         """The tables that are not as an undisturbed run leaves them."""

@@ -105,9 +105,14 @@ class Shop:
         return Pipeline(self.spark, self.settings, [job for job in all_jobs() if job.writes] if jobs is None else jobs)
 
     @property
+    def layers(self) -> list[str]:
+        """The files of settings that the last pipeline wrote."""
+        return [str(self.folder / name) for name in ("quick.toml", "shop.toml")]
+
+    @property
     def settings(self) -> Settings:
         """Those of the last refresh."""
-        return load([str(self.folder / "quick.toml"), str(self.folder / "shop.toml")])
+        return load(self.layers)
 
     def table(self, name: str) -> DataFrame:
         """Current rows of a published table, newest rows of any other."""

@@ -21,9 +21,9 @@ from lib.tables import TABLES
 from tests import cluster as clusters
 from tests.cluster import WORKERS
 from tests.end_to_end.shops import ORDERS, Shop, orders
-from tests.submitted import Submitted
+from tests.submitted import SPARK, Submitted
 from tests.submitted import submit as start
-from tests.yarn import SPARK, yarn
+from tests.yarn import yarn
 
 pytestmark = pytest.mark.campaign
 
@@ -89,7 +89,7 @@ def refresh(shop) -> list[str]:
     """The command that refreshes the shop."""
     shop.write("orders.csv", orders())
     shop.pipeline(ORDERS)  # writes the settings
-    layers = [str(shop.folder / "quick.toml"), str(shop.folder / "shop.toml"), "conf/cluster.toml"]
+    layers = [*shop.layers, "conf/cluster.toml"]
     return ["refresh", *(w for layer in layers for w in ("--settings", layer)), "--set", "refresh.retry_seconds=1"]
 
 
@@ -153,8 +153,7 @@ def test_yarn_gives_what_one_machine_gives(refresh, shop, local, tmp_path):
             "spark.yarn.jars": f"local:{SPARK}/jars/*", "spark.executor.instances": "2", "spark.executor.memory": "600m",
             "spark.driver.memory": "1g", "spark.sql.shuffle.partitions": "2",
         }  # fmt: skip
-        conf = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
         log = tmp_path / "submitted.log"
-        code, said = start(log, ["--master", "yarn", *conf], *refresh, HADOOP_CONF_DIR=str(configuration)).end()
+        code, said = start(log, ["--master", "yarn"], options, *refresh, HADOOP_CONF_DIR=str(configuration)).end()
     assert code == 0, said
     assert unlike(contents(shop), local) == []

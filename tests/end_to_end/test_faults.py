@@ -136,7 +136,7 @@ def test_a_full_scratch_disk_ends_the_run_and_a_rerun_goes_on(scene, trial, tmp_
     shop = scene.again("scratch", ingested=True)
     before = shop.release
     with small_disk(tmp_path / "scratch", 256):
-        driver = scene.start(shop, "build_features", "", "--conf", f"spark.local.dir={tmp_path}/scratch")
+        driver = scene.start(shop, "build_features", spark_local_dir=f"{tmp_path}/scratch")
         driver.says("summarise_days")
         fill(tmp_path / "scratch", 0)
         code, said = driver.end()
