@@ -38,16 +38,17 @@ def scene(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Scen
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Skips a trial of the campaign that has passed with this code, and notes one that does."""
+def trial(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
+    """Skips a trial of the campaign that has passed with this code, and notes one that does, with what it puts in here."""
     modules = sorted(path for part in TRIED for path in (HOME / part).rglob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
     told = {"trial": request.node.name, "code": code[:16]}
     if LOG.exists() and any(told.items() <= json.loads(line).items() for line in LOG.read_text().splitlines()):
         pytest.skip("passed before with this code")
     began, failed = time.monotonic(), request.session.testsfailed
-    yield
+    noted: dict[str, int] = {}
+    yield noted
     if request.session.testsfailed == failed:
         LOG.parent.mkdir(exist_ok=True)
         with LOG.open("a") as log:
-            log.write(json.dumps({**told, "seconds": round(time.monotonic() - began)}) + "\n")
+            log.write(json.dumps({**told, "seconds": round(time.monotonic() - began), **noted}) + "\n")

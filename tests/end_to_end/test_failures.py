@@ -14,6 +14,7 @@ import random
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,8 @@ class Reader:
             thread.join()
 
 
-def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str) -> None:
+def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str) -> int:
+    """How often the reader has read meanwhile."""
     shop = scene.again(name, ingested=job != "ingest_events")
     before = shop.release.release
     reader = Reader(shop.store.root)
@@ -96,17 +98,18 @@ def dies_and_recovers(scene: Scene, name: str, job: str, point: str, action: str
     assert f"failpoint {point}" in said or action == "kill", said
     after = scene.shop(name).release.release
     assert after == before + (point in ("release.published", "release.recorded")), said
-    recovers(scene, name, reader)
+    return recovers(scene, name, reader)
 
 
-def recovers(scene: Scene, name: str, reader: Reader) -> None:
-    """A plain rerun gives what nobody disturbed, and whoever read meanwhile saw whole releases."""
+def recovers(scene: Scene, name: str, reader: Reader) -> int:
+    """A plain rerun gives what nobody disturbed, and whoever read meanwhile, so many times, saw whole releases."""
     scene.shop(name).refresh(scene.told, only=FEATURES)
     reader.look()
     assert not reader.wrong, reader.wrong[:3]
     assert reader.reads > 5
     assert scene.unlike(scene.shop(name)) == []
     shutil.rmtree(scene.folder / name)
+    return reader.reads
 
 
 def test_a_driver_that_is_killed_before_it_publishes_loses_and_doubles_nothing(scene):
@@ -119,22 +122,37 @@ def test_a_driver_that_is_killed_before_it_publishes_loses_and_doubles_nothing(s
     ("job", "point"), [*(("ingest_events", p) for p in INGEST), *(("build_features", p) for p in REFRESH)], ids=str
 )
 def test_every_point(scene, trial, job, point, action):
-    dies_and_recovers(scene, f"{point}-{action}", job, point, action)
+    trial["reads"] = dies_and_recovers(scene, f"{point}-{action}", job, point, action)
+
+
+@pytest.fixture(scope="module")
+def seconds(scene) -> dict[str, float]:
+    """About how long a process takes here when nobody kills it; of a whole refresh, its first part."""
+    found = {"refresh": 90.0}
+    for job in ("ingest_events", "build_features"):
+        shop = scene.again(f"timed-{job}", ingested=job != "ingest_events")
+        began = time.monotonic()
+        code, said = scene.start(shop, job).end(300)
+        assert code == 0, said
+        found[job] = time.monotonic() - began
+        shutil.rmtree(shop.folder)
+    return found
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(60))
-def test_killed_at_a_random_time(scene, trial, seed):
+def test_killed_at_a_random_time(scene, trial, seconds, seed):
+    job = ("ingest_events", "build_features", "refresh")[seed % 3]
     name = f"random-{seed}"
-    shop = scene.again(name, ingested=False)
+    shop = scene.again(name, ingested=job == "build_features")
     before = shop.release.release
     reader = Reader(shop.store.root)
     with reader.reading():
-        driver = scene.start(shop, "refresh")
-        driver.goes_on(random.Random(seed).uniform(5, 90))
+        driver = scene.start(shop, job)
+        trial["killed"] = driver.goes_on(random.Random(seed).uniform(5, seconds[job]))
         driver.kill()
     assert scene.shop(name).release.release in (before, before + 1)
-    recovers(scene, name, reader)
+    trial["reads"] = recovers(scene, name, reader)
 
 
 @pytest.mark.campaign

@@ -92,7 +92,7 @@ def test_a_file_of_a_table_that_is_cut_or_lost_is_named(scene, find, damage):
 @pytest.mark.parametrize("seed", range(40))
 def test_a_flipped_bit_is_named_or_does_no_harm(scene, trial, seed):
     table = ("events", "items", "customer_days", "customer_totals")[seed % 4]
-    is_named_or_harmless(scene, f"flip-{seed}", data_file, table, flip(random.Random(seed).random()))
+    trial["named"] = is_named_or_harmless(scene, f"flip-{seed}", data_file, table, flip(random.Random(seed).random()))
 
 
 @contextlib.contextmanager
