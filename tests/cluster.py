@@ -117,6 +117,12 @@ class Cluster:
             stdout=(self.folder / f"{place}.log").open("w"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
+    def start_master(self) -> None:
+        self.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
+
+    def kill_master(self) -> None:
+        end_group(self.processes["cl-master"])
+
     def wait_for_workers(self, number: int) -> None:
         """Until the master knows so many."""
         page = f"http://{NET}.{PLACES['cl-master']}:8080/json/"
@@ -133,7 +139,7 @@ def cluster(folder: Path, secret: str = "a word that only the cluster knows") ->
     made = Cluster(folder, secret.replace(" ", "-"))
     try:
         _make_network()
-        made.start("cl-master", "master.Master", "--port", "7077", "--webui-port", "8080")
+        made.start_master()
         for place in WORKERS:
             told = f"--cores 1 --memory 1200m --webui-port 8081 --work-dir {folder / place} {MASTER}"
             made.start(place, "worker.Worker", *told.split())
