@@ -71,7 +71,7 @@ class Reader:
         over = threading.Event()
 
         def go_on() -> None:
-            while not over.is_set():
+            while not over.wait(0.1):  # ten times a second, and the rest of the machine is the run's
                 try:
                     self.look()
                 except Exception as error:
