@@ -18,17 +18,13 @@ from pyspark.sql import functions as F
 
 from lib.runtime.places import hadoop
 from lib.runtime.release import Release, Releases
+from lib.runtime.session import FILE_BYTES
 from lib.runtime.store import Store
 from lib.settings import Settings
 from lib.tables import TABLES, Table
 from lib.tables.contract import quote
 
-FILE_BYTES = 128 * 1024 * 1024
-"""Files are joined up to this size: a task reads one in a second or so."""
-
 _OPTIONS = {
-    "spark.databricks.delta.optimize.minFileSize": str(FILE_BYTES),
-    "spark.databricks.delta.optimize.maxFileSize": str(FILE_BYTES),
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",  # the settings say how old is old
 }
 

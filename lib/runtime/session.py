@@ -24,14 +24,20 @@ REQUIRED = {
 }
 """Without these the results would be others, or none."""
 
+FILE_BYTES = 128 << 20
+"""Files are joined up to this size: a task reads one in a second or so."""
+
 PREFERRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
     # a bit that flips in a page is an error, not another number: Hadoop's own sums stand beside files on local disks alone
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes a MERGE on a tiny table take 19 s
-    # tables that grow with every run are compacted at so many small files: all that reads them opens each
-    "spark.databricks.delta.autoCompact.minNumFiles": "20",
+    # Delta compacts such a table at the first write of every process, be it for two files; Store.change does so at every 20th
+    "spark.databricks.delta.autoCompact.enabled": "false",
+    # files of less than half of that are joined
+    "spark.databricks.delta.optimize.maxFileSize": str(FILE_BYTES),
+    "spark.databricks.delta.optimize.minFileSize": str(FILE_BYTES // 2),
     "spark.ui.showConsoleProgress": "false",
     # else each call that builds a column asks the JVM half a dozen things, so that an error could name the line of Python it came from
     "spark.python.sql.dataFrameDebugging.enabled": "false",

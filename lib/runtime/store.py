@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import date
-from typing import cast
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -15,6 +15,9 @@ from lib.runtime.errors import ClientelingError, WrongInput
 from lib.tables import Column as TableColumn
 from lib.tables import Table, contract
 from lib.tables.contract import GONE, quote
+
+COMPACT_EVERY = 20
+"""A table that every run adds small files to is compacted at so many commits, for all that reads it opens each."""
 
 
 class Store:
@@ -109,11 +112,20 @@ class Store:
         going = df.where(GONE).select(*table.found_by)
         counted = {row[GONE]: int(row["count"]) for row in df.groupBy(GONE).count().collect()}  # two rows at most
         come, go = counted.get(False, 0), counted.get(True, 0)
-        if go or (again and come):
+        if not (come or go):
+            return 0
+        if go or again:
             self._merge(table, put, (going.unionByName(put.select(*table.found_by)) if again else going).distinct())
-        elif come:
+        else:
             put.sortWithinPartitions(*table.found_by).write.format("delta").mode("append").save(self.path(name))
+        if self._version_just_written(name) % COMPACT_EVERY == 0:
+            DeltaTable.forPath(self.spark, self.path(name)).optimize().executeCompaction()
         return come
+
+    def _version_just_written(self, name: str) -> int:
+        """The version that this process knows as the newest: of the table's history Spark would have to be asked."""
+        logs: Any = self.spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
+        return int(logs.forTable(self.spark._jsparkSession, self.path(name)).unsafeVolatileSnapshot().version())
 
     def _merge(self, table: Table, put: DataFrame, gone: DataFrame) -> None:
         rows = put.withColumn(GONE, F.lit(False)).unionByName(

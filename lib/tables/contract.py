@@ -121,9 +121,6 @@ class Table:
         if self.writing == "kept" and not self.change_feed:
             # a few customers change in a table of all: their old rows are marked, and no file is written anew for them
             wanted["delta.enableDeletionVectors"] = "true"
-        if self.writing in ("batches", "snapshot", "kept"):
-            # every run adds a small file to each, and all that reads them opens every one
-            wanted["delta.autoOptimize.autoCompact"] = "true"
         if self.writing == "log":
             wanted["delta.isolationLevel"] = "Serializable"
         return wanted

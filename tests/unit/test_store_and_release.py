@@ -120,14 +120,13 @@ def test_rows_come_and_go_in_one_commit_and_none_where_nothing_changes(store, bu
     ]  # fmt: skip
 
 
-def test_a_table_that_grows_run_by_run_is_compacted_and_its_changes_are_still_told(spark, store, build):
-    spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", 4)
-    try:
-        for n in range(5):
-            store.change("events", build("events", {"event_id": f"e{n}"}).withColumn(GONE, F.lit(False)))
-    finally:
-        spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
-    assert len(store.read("events").inputFiles()) == 2, "four in one, and the last"
+def test_a_table_that_grows_run_by_run_is_compacted_and_its_changes_are_still_told(spark, store, build, monkeypatch):
+    monkeypatch.setattr("lib.runtime.store.COMPACT_EVERY", 4)
+    files = []
+    for n in range(5):
+        store.change("events", build("events", {"event_id": f"e{n}"}).withColumn(GONE, F.lit(False)))
+        files.append(len(store.read("events").inputFiles()))
+    assert files == [1, 2, 3, 1, 2]
     feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1)
     changed = feed.load(store.path("events")).select("event_id", "_change_type")
     assert rows(changed) == [(f"e{n}", "insert") for n in range(5)], "a compaction changes no row"
