@@ -29,34 +29,40 @@ class Meter:
 
     def __init__(self, spark: SparkSession) -> None:
         self._context: Any = spark.sparkContext._jsc.sc()
-        self._before = self._totals()
+        self._before, self._peaks = self._totals(), self._heaps()
         self._last = max((stage.stageId() for stage in self._stages(1)), default=-1)
 
     def read(self) -> dict[str, int]:
         """The figures since the meter was begun.
 
-        spill_bytes and peak_heap_bytes are of the stages that Spark still knows (spark.ui.retainedStages): of longer jobs at least so much.
+        spill_bytes is of the stages that Spark still knows (spark.ui.retainedStages): of longer jobs at least so much. So is
+        peak_heap_bytes, but where an executor has held more than ever before in this process.
         """
         self._context.listenerBus().waitUntilEmpty()  # figures come in behind the tasks
         after = self._totals()
         figures = {name: max(0, after[name] - self._before[name]) for name in TOTALS}
-        figures |= {"spill_bytes": 0, "peak_heap_bytes": 0}
+        grown = [peak for executor, peak in self._heaps().items() if peak > self._peaks.get(executor, 0)]
+        figures |= {"spill_bytes": 0, "peak_heap_bytes": max(grown, default=0)}
         for stage in self._stages(1000):
             if stage.stageId() <= self._last:
                 break
             figures["spill_bytes"] += stage.diskBytesSpilled()
-            peak = stage.peakExecutorMetrics()
-            if peak.isDefined():
-                heap = peak.get().getMetricValue("JVMHeapMemory")
-                figures["peak_heap_bytes"] = max(figures["peak_heap_bytes"], heap)
+            figures["peak_heap_bytes"] = max(figures["peak_heap_bytes"], _heap(stage.peakExecutorMetrics()))
         return figures
 
     def _totals(self) -> dict[str, int]:
         totals = dict.fromkeys(TOTALS, 0)
-        for executor in _each(self._context.statusStore().executorList(False)):  # those that are gone too
+        for executor in self._executors():
             for name, called in TOTALS.items():
                 totals[name] += getattr(executor, called)()
         return totals
+
+    def _heaps(self) -> dict[str, int]:
+        """Executor → the most heap that it has held so far."""
+        return {executor.id(): _heap(executor.peakMemoryMetrics()) for executor in self._executors()}
+
+    def _executors(self) -> Iterator[Any]:
+        return _each(self._context.statusStore().executorList(False))  # those that are gone too
 
     def _stages(self, most: int) -> Iterator[Any]:
         """The newest stages, newest first."""
@@ -87,6 +93,11 @@ class Timed:
         self._execution.spark.catalog.clearCache()
         forget_finished_jobs(self._execution.spark)
         self._execution.clear_stage()
+
+
+def _heap(peak: Any) -> int:
+    """The heap of Spark's peak figures, 0 where there are none yet."""
+    return int(peak.get().getMetricValue("JVMHeapMemory")) if peak.isDefined() else 0
 
 
 def _each(sequence: Any) -> Iterator[Any]:

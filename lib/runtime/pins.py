@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
 from lib.runtime.clock import now
+from lib.runtime.commits import commits
 from lib.runtime.parallel import side_by_side
 from lib.runtime.store import Store
 from lib.tables import TABLES
@@ -31,14 +31,13 @@ class Pin:
 
 def pin(store: Store, name: str) -> Pin:
     """The table as it is now. Compaction and the like leave `changed` as it was."""
-    history = DeltaTable.forPath(store.spark, store.path(name)).history
-    for limit in (10, None):
-        commits = (history(limit) if limit else history()).orderBy(F.desc("version"))
-        newest = commits.select("version", "operation").collect()  # a row a commit, of ten commits as a rule
-        changing = [row["version"] for row in newest if row["operation"] not in UPKEEP]
-        if changing:
+    newest = oldest = None
+    for commit in commits(store.spark, store.path(name)):
+        newest, oldest = newest or commit, commit
+        if commit.operation not in UPKEEP:
             break
-    return Pin(int(newest[0]["version"]), int(changing[0] if changing else newest[-1]["version"]))
+    assert newest is not None and oldest is not None, f"{name} has been made"
+    return Pin(newest.version, oldest.version)
 
 
 def pin_inputs(store: Store) -> dict[str, Pin]:

@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lib.runtime.clock import now
+from lib.runtime.conforming import schema_of
 from lib.runtime.errors import Busy, WrongInput
-from lib.runtime.store import Store, schema_of
+from lib.runtime.store import Store
 from lib.settings.sections import Warehouse
 from lib.tables import contract
 

@@ -7,10 +7,11 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from lib.runtime.code_version import code_version
+from lib.runtime.conforming import schema_of
 from lib.runtime.execution import Execution
 from lib.runtime.plan import Plan, Step
 from lib.runtime.release import Release
-from lib.runtime.store import Store, schema_of
+from lib.runtime.store import Store
 from lib.tables import contract
 
 

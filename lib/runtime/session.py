@@ -38,6 +38,8 @@ PREFERRED = {
     # files of less than half of that are joined
     "spark.databricks.delta.optimize.maxFileSize": str(FILE_BYTES),
     "spark.databricks.delta.optimize.minFileSize": str(FILE_BYTES // 2),
+    # memory is looked at so often, else with each heartbeat of ten seconds, which most tasks end before
+    "spark.executor.metrics.pollingInterval": "1s",
     "spark.ui.showConsoleProgress": "false",
     # else each call that builds a column asks the JVM half a dozen things, so that an error could name the line of Python it came from
     "spark.python.sql.dataFrameDebugging.enabled": "false",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any, cast
 
 from delta.tables import DeltaTable
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from lib.runtime.errors import ClientelingError, WrongInput
-from lib.tables import Column as TableColumn
+from lib.runtime.commits import Commit, commits, written_version
+from lib.runtime.conforming import conform, lacking, schema_of
+from lib.runtime.errors import WrongInput
+from lib.runtime.places import hadoop
 from lib.tables import Table, contract
 from lib.tables.contract import GONE, quote
 
@@ -52,7 +52,7 @@ class Store:
 
     def version(self, name: str) -> int:
         """The table's newest Delta version."""
-        return int(self._last_commit(name)["version"])
+        return self._last_commit(name).version
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A whole table, newest or as of a Delta version; empty where it has not been made.
@@ -66,8 +66,8 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         rows = reader.load(self.path(name))
-        lacking = _lacking(table, rows.columns)
-        return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in lacking}) if lacking else rows
+        missing = lacking(table, rows.columns)
+        return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in missing}) if missing else rows
 
     def read_refresh(self, name: str, refresh_id: str) -> DataFrame:
         """The rows that one refresh wrote into a published table, without the refresh's own columns."""
@@ -97,9 +97,21 @@ class Store:
         stamped = conform(df, table).select(
             F.lit(refresh_id).alias("refresh_id"), F.lit(as_of).cast("date").alias("as_of"), *table.column_names
         )
-        rows = self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
+        self.create(table)
+        if refresh_id in self._refreshes_with_files(name):
+            rows = self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
+        else:  # as a rule there was no earlier attempt: then what to replace need not be looked for
+            before = self.version(name)
+            self._write_sorted(table, stamped).mode("append").save(self.path(name))
+            rows = self._put_since(name, before, "numOutputRows")
         self._counted[name, refresh_id] = rows
         return rows
+
+    def _refreshes_with_files(self, name: str) -> set[str]:
+        """Refreshes that may have rows, others have none: Delta keeps a partition of a table made here in a folder of its name."""
+        there, system = hadoop(self.spark, self.path(name))
+        folders = (status.getPath().getName() for status in system.listStatus(there))
+        return {folder.removeprefix("refresh_id=") for folder in folders if folder.startswith("refresh_id=")}
 
     def change(self, name: str, df: DataFrame, again: bool = False) -> int:
         """Take out the rows that GONE ones name and put the others in, in one commit; none where there is nothing to do.
@@ -118,14 +130,9 @@ class Store:
             self._merge(table, put, (going.unionByName(put.select(*table.found_by)) if again else going).distinct())
         else:
             put.sortWithinPartitions(*table.found_by).write.format("delta").mode("append").save(self.path(name))
-        if self._version_just_written(name) % COMPACT_EVERY == 0:
+        if written_version(self.spark, self.path(name)) % COMPACT_EVERY == 0:
             DeltaTable.forPath(self.spark, self.path(name)).optimize().executeCompaction()
         return come
-
-    def _version_just_written(self, name: str) -> int:
-        """The version that this process knows as the newest: of the table's history Spark would have to be asked."""
-        logs: Any = self.spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
-        return int(logs.forTable(self.spark._jsparkSession, self.path(name)).unsafeVolatileSnapshot().version())
 
     def _merge(self, table: Table, put: DataFrame, gone: DataFrame) -> None:
         rows = put.withColumn(GONE, F.lit(False)).unionByName(
@@ -152,9 +159,7 @@ class Store:
             DeltaTable.forPath(self.spark, self.path(name)).alias("old").merge(conform(df, table).alias("new"), same)
         )
         merge.whenNotMatchedInsertAll().execute()
-        commit = self._last_commit(name)
-        # a merge that inserts nothing commits nothing
-        added = int(commit["operationMetrics"]["numTargetRowsInserted"]) if commit["version"] > before else 0
+        added = self._put_since(name, before, "numTargetRowsInserted")
         if since is not None and table.when:
             self.drop_before(table, since)
         return added
@@ -197,47 +202,31 @@ class Store:
 
     def drop_refreshes(self, name: str, kept: Sequence[str]) -> None:
         """Remove the rows of every refresh but the kept ones: whole partitions, so only the log is written."""
+        if self._refreshes_with_files(name) <= set(kept):
+            return
         dropped = ~F.col("refresh_id").isin(list(kept))
         if not self.spark.read.format("delta").load(self.path(name)).where(dropped).isEmpty():
             DeltaTable.forPath(self.spark, self.path(name)).delete(dropped)
 
     def _replace(self, table: Table, df: DataFrame, condition: str) -> int:
         self.create(table)
-        keys = [column for column in table.key if column in df.columns]
-        ordered = df.sortWithinPartitions(*keys) if keys else df
-        ordered.write.format("delta").mode("overwrite").option("replaceWhere", condition).save(self.path(table.name))
-        return int(self._last_commit(table.name)["operationMetrics"].get("numOutputRows", 0))
+        before = self.version(table.name)
+        self._write_sorted(table, df).mode("overwrite").option("replaceWhere", condition).save(self.path(table.name))
+        return self._put_since(table.name, before, "numOutputRows")
 
-    def _last_commit(self, name: str) -> T.Row:
-        return DeltaTable.forPath(self.spark, self.path(name)).history(1).select("version", "operationMetrics").head()  # type: ignore[return-value]
+    def _write_sorted(self, table: Table, df: DataFrame) -> DataFrameWriter:
+        keys = [column for column in table.key if column in df.columns]
+        return (df.sortWithinPartitions(*keys) if keys else df).write.format("delta")
+
+    def _put_since(self, name: str, before: int, metric: str) -> int:
+        """Rows that were put in by the one commit since; 0 where there is none: what would change nothing is not committed."""
+        commit = self._last_commit(name)
+        return int(commit.metrics.get(metric, 0)) if commit.version > before else 0
+
+    def _last_commit(self, name: str) -> Commit:
+        return next(commits(self.spark, self.path(name)))
 
     def _add_missing_columns(self, table: Table) -> None:
-        if lacking := _lacking(table, self.columns(table.name)):
-            columns = ", ".join(f"`{c.name}` {c.type} COMMENT {quote(c.comment)}" for c in lacking)
+        if missing := lacking(table, self.columns(table.name)):
+            columns = ", ".join(f"`{c.name}` {c.type} COMMENT {quote(c.comment)}" for c in missing)
             self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
-
-
-def _lacking(table: Table, held: Collection[str]) -> list[TableColumn]:
-    """The columns that came into the contract since the table, which holds those of `held`, was written."""
-    return [column for column in table.all_columns if column.name not in held]
-
-
-def schema_of(table: Table) -> T.StructType:
-    """The columns a job produces, as Spark's schema."""
-    return cast(T.StructType, T.StructType.fromDDL(table.schema_ddl()))
-
-
-def conform(df: DataFrame, table: Table) -> DataFrame:
-    """The frame with the contract's columns in the contract's order. Raises with every difference at once."""
-    expected = schema_of(table)
-    given = {field.name: field.dataType for field in df.schema}
-    problems = [f"lacks {field.name} {field.dataType.simpleString()}" for field in expected if field.name not in given]
-    problems += [f"{name} is not in the contract" for name in given if name not in expected.fieldNames()]
-    problems += [
-        f"{field.name} is {given[field.name].simpleString()}, not {field.dataType.simpleString()}"
-        for field in expected
-        if field.name in given and given[field.name].simpleString() != field.dataType.simpleString()
-    ]
-    if problems:
-        raise ClientelingError(f"rows for {table.name} break its contract: {'; '.join(problems)}")
-    return df.select(expected.fieldNames())

@@ -6,6 +6,7 @@ commits loses nothing, and there is no second truth. Where the change feed doesn
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lib.runtime.store import Store, conform
+from lib.runtime.commits import commits
+from lib.runtime.conforming import conform
+from lib.runtime.store import Store
 from lib.tables import contract
 from lib.tables.contract import CHANGE, GONE
 
@@ -41,9 +44,9 @@ def followed(store: Store, name: str) -> Followed | None:
     if not store.exists(name):
         return None
     # what was committed since is compaction at most
-    history = DeltaTable.forPath(store.spark, store.path(name)).history(RECENT)
-    row = history.where("userMetadata IS NOT NULL").orderBy(F.desc("version")).select("userMetadata").head()
-    return Followed(**json.loads(row["userMetadata"])) if row is not None else None
+    recent = itertools.islice(commits(store.spark, store.path(name)), RECENT)
+    told = next((commit.told for commit in recent if commit.told), None)
+    return Followed(**json.loads(told)) if told else None
 
 
 def changes(store: Store, since: Followed | None, until: Followed) -> DataFrame | None:

@@ -19,9 +19,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from lib.runtime.conforming import conform, schema_of
 from lib.runtime.errors import ClientelingError
 from lib.runtime.parallel import side_by_side
-from lib.runtime.store import Store, conform, schema_of
+from lib.runtime.store import Store
 from lib.runtime.upkeep import Followed, write_kept
 from lib.tables import TABLES, Table, contract
 from lib.tables.contract import GONE

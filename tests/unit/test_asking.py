@@ -8,7 +8,7 @@ import pytest
 
 from lib.recommend.asking import Unknown, items_like, offers_to
 from lib.recommend.item_context import lift_contexts
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 

@@ -10,7 +10,7 @@ from lib.events.orders import with_baskets
 from lib.rules import scopes
 from lib.rules.baskets import count_reasons, make_baskets, select_lines
 from lib.rules.scopes import Customers, UnknownScope, add_scopes, choose_scopes, count_scopes, spread_over_scopes
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.settings.sections import Items
 from lib.tables import contract

@@ -16,7 +16,7 @@ import pytest
 
 from lib.recommend.candidates import find_candidates, gather
 from lib.recommend.group_popularity import find_groups
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 from tests.builders import ALL_MODELS as MODELS

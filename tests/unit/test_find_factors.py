@@ -9,7 +9,7 @@ import pytest
 
 from lib.features.factors import find_factors, name_factors
 from lib.features.vectors import NotNumeric
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.tables import contract
 
 CUSTOMERS = 400

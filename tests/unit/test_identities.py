@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from lib.events.identities import canonical_customers, resolve_identities, with_canonical
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.tables import contract
 
 

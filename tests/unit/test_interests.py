@@ -10,7 +10,7 @@ from lib.features.documents import as_vectors, build_corpus, count_items
 from lib.features.interests import find_interests
 from lib.features.topics import choose_topics, mix_topics, most_relevant, perplexity, relevance
 from lib.methods.frames import hash_share
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.tables import contract
 from tests.builders import all_kept
 

@@ -15,7 +15,7 @@ from lib.rules.floors import Floor, ladder, search_floor
 from lib.rules.levels import ancestors_of
 from lib.rules.mining import BasketTooLong, find_itemsets
 from lib.rules.subsets import mine_subsets
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.settings.errors import SettingsError
 from lib.tables import contract

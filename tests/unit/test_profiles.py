@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from lib.features.rfm import SEGMENTS, name_segment
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.segments.hierarchy import Node
 from lib.segments.profiles import profile_segments
 from lib.segments.publication import explain_members, publish_profiles

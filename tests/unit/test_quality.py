@@ -10,7 +10,7 @@ import pytest
 
 from lib.events.quality import IngestStopped, assess
 from lib.events.usual import is_unusual
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import Source
 from lib.tables import contract
 

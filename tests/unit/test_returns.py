@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib.events.returns import describe_returns, match_returns, with_units_kept
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.tables import contract
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)

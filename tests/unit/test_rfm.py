@@ -20,7 +20,7 @@ from lib.features.rfm import (
     score_customers,
     score_recent,
 )
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from jobs.segment_customers import JOB, transform
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 from tests.builders import Build, FakeRun

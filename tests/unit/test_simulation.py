@@ -21,9 +21,10 @@ from jobs.generate_events import JOB
 from lib.events.checks import broken_rules
 from lib.events.mapping import map_rows
 from lib.runtime.actions import write_data_sets
+from lib.runtime.conforming import conform
 from lib.runtime.errors import WrongUse
 from lib.runtime.execution import Execution
-from lib.runtime.store import Store, conform
+from lib.runtime.store import Store
 from lib.settings import SettingsError, load
 from lib.simulation import world
 from lib.simulation.draws import Draws

@@ -11,7 +11,7 @@ import pytest
 from jobs.tune_models import JOB, transform
 from lib.recommend.splits import Rule, split_events
 from lib.recommend.trials import Trial, hold_out, measure, plan_trials, try_all, with_best, with_trial
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import SettingsError, load
 from lib.tables import contract
 from tests.builders import AS_OF, MOMENT, FakeRun, all_kept

@@ -25,7 +25,7 @@ from lib.features.value import (
     probability_alive,
     score_value,
 )
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 

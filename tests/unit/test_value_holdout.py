@@ -10,7 +10,7 @@ import pytest
 
 from lib.features.lifecycle import SALES, find_rhythms, measure_rhythms, rhythms_before
 from lib.features.value_holdout import FORECASTS, check_forecasts, count_periods, forecast, measure_errors
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.settings import load
 from lib.tables import contract
 from tests.builders import know_events

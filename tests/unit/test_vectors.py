@@ -18,7 +18,7 @@ from lib.features.vectors import (
     parameter_rows,
     prepare_vectors,
 )
-from lib.runtime.store import conform
+from lib.runtime.conforming import conform
 from lib.tables import contract
 
 NAMES = ["recency_days", "monetary", "tenure_days"]
