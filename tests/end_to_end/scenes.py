@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,17 @@ class Scene:
         """The shop of that name, read anew."""
         return Shop(self.spark, self.folder / name)
 
-    def start(self, shop: Shop, job: str, point: str = "", **conf: str) -> Submitted:
-        """A job of the shop as a process of its own; `conf` are more options of Spark, _ for their dots."""
+    def start(self, shop: Shop, job: str, point: str = "", before: Sequence[str] = (), **conf: str) -> Submitted:
+        """A job of the shop as a process of its own.
+
+        before: words before its command; `conf` are more options of Spark, _ for their dots.
+        """
         shop.pipeline(self.told)  # writes the settings
         told = [word for layer in shop.layers for word in ("--settings", layer)]
         log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
         return submit(
             log, ["--master", "local[1]", "--driver-memory", "1g"], QUICKLY | with_dots(conf),
-            job, *told, "--set", "testing.failpoints=true", **({VARIABLE: point} if point else {}),
+            job, *told, "--set", "testing.failpoints=true", before=before, **({VARIABLE: point} if point else {}),
         )  # fmt: skip
 
     def unlike(self, shop: Shop) -> list[str]:

@@ -6,6 +6,7 @@ A run ends with one line that names the file, or gives what an undisturbed run g
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import subprocess
@@ -172,6 +173,29 @@ def test_a_path_that_may_not_be_written_is_named(scene, trial, table):
     shop = scene.shop(name)
     shop.refresh(scene.told, only=FEATURES)
     assert scene.unlike(shop) == []
+    shutil.rmtree(shop.folder)
+
+
+@pytest.mark.campaign
+def test_an_input_that_may_not_be_read_is_named(scene, trial):
+    shop = scene.again("unread", ingested=False)
+    before = shop.release
+    orders = scene.folder / "orders.csv"
+    os.chown(orders, 65534, 65534)
+    orders.chmod(0o600)
+    try:
+        # root reads what is another's, but for this
+        driver = scene.start(shop, "ingest_events", before=["setpriv", "--bounding-set=-dac_override,-dac_read_search"])
+        code, said = driver.end()
+    finally:
+        os.chown(orders, os.getuid(), os.getgid())
+    assert code == 3, said
+    assert str(orders) in said, said
+    assert "Permission denied" in said, said
+    after = scene.shop("unread")
+    assert after.release == before
+    after.refresh(scene.told, only=FEATURES)
+    assert scene.unlike(after) == []
     shutil.rmtree(shop.folder)
 
 
