@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from urllib.parse import unquote
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
@@ -110,7 +111,7 @@ class Store:
     def _refreshes_with_files(self, name: str) -> set[str]:
         """Refreshes that may have rows, others have none: Delta keeps a partition of a table made here in a folder of its name."""
         there, system = hadoop(self.spark, self.path(name))
-        folders = (status.getPath().getName() for status in system.listStatus(there))
+        folders = (unquote(status.getPath().getName()) for status in system.listStatus(there))
         return {folder.removeprefix("refresh_id=") for folder in folders if folder.startswith("refresh_id=")}
 
     def change(self, name: str, df: DataFrame, again: bool = False) -> int:

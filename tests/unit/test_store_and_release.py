@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
@@ -59,20 +60,22 @@ def rows(df) -> list[tuple]:
 # --- rows of a refresh
 
 
-def test_a_refresh_replaces_its_own_rows_and_no_others(store, cut_points, scores):
+@pytest.mark.parametrize("refresh_id", ["b", "it's 10:30"])
+def test_a_refresh_replaces_its_own_rows_and_no_others(store, cut_points, scores, refresh_id):
     store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
-    assert store.write_refresh(TABLE, cut_points(1, 2, 3), "b", AS_OF) == 3
+    assert store.write_refresh(TABLE, cut_points(1, 2, 3), refresh_id, AS_OF) == 3
     first = store.version(TABLE)
-    assert store.write_refresh(TABLE, cut_points(4, 5), "b", AS_OF) == 2
+    assert store.write_refresh(TABLE, cut_points(4, 5), refresh_id, AS_OF) == 2
     assert store.version(TABLE) == first + 1, "one commit"
-    assert (scores("a"), scores("b")) == ([1], [4, 5])
+    assert (scores("a"), scores(refresh_id)) == ([1], [4, 5])
     assert {row["as_of"] for row in store.read(TABLE).collect()} == {date(2024, 2, 1)}
 
 
 def test_a_refresh_may_have_no_rows(store, cut_points, scores):
     store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
-    assert store.write_refresh(TABLE, cut_points(1).limit(0), "a", AS_OF) == 0
-    assert scores("a") == []
+    for refresh_id in ("a", "b"):
+        assert store.write_refresh(TABLE, cut_points(1).limit(0), refresh_id, AS_OF) == 0
+        assert scores(refresh_id) == []
 
 
 def test_refreshes_that_no_one_keeps_are_dropped(store, cut_points, scores):
@@ -91,6 +94,15 @@ def test_a_check_finds_a_key_that_is_not_unique(store, cut_points):
     assert check_table(store, TABLE, "a") == (f"{TABLE}: measure, score is unique", True, "2 rows, 2 keys")
     assert check_table(store, TABLE, "b")[1:] == (False, "3 rows, 2 keys")
     assert check_table(store, TABLE, "c")[1:] == (True, "0 rows, 0 keys")
+
+
+def test_a_damaged_log_is_named(store, cut_points):
+    store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
+    newest = max(Path(store.path(TABLE), "_delta_log").glob("*.json"))
+    newest.write_text('{"commitInfo"')
+    newest.with_name(f".{newest.name}.crc").unlink()  # which object stores have not
+    with pytest.raises(WrongInput, match=f"{newest.name} is damaged"):
+        store.version(TABLE)
 
 
 # --- rows of ingest
