@@ -73,7 +73,7 @@ def test_a_refresh_replaces_its_own_rows_and_no_others(store, cut_points, scores
 
 def test_a_refresh_may_have_no_rows(store, cut_points, scores):
     store.write_refresh(TABLE, cut_points(1), "a", AS_OF)
-    for refresh_id in ("a", "b"):
+    for refresh_id in ("b", "a"):
         assert store.write_refresh(TABLE, cut_points(1).limit(0), refresh_id, AS_OF) == 0
         assert scores(refresh_id) == []
 
