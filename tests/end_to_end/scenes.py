@@ -25,6 +25,19 @@ QUICKLY = {
 """For rows as few as a shop's."""
 
 
+SHOP = f"""{ORDERS}
+[sources.shop.items]
+item_id = "thing"
+price = "price"
+[sources.people]
+path = "{{folder}}/orders.csv"
+format = "csv"
+[sources.people.customers]
+customer_id = "who"
+"""
+"""A shop that tells of its items and customers too, so that an ingest writes all its tables."""
+
+
 @dataclass
 class Scene:
     """A shop with one release, whose sources have grown since; and what a run that nobody disturbs makes of that."""
@@ -36,7 +49,7 @@ class Scene:
     @property
     def told(self) -> str:
         """The settings: all copies of the shop read one file."""
-        return ORDERS.replace("{folder}", str(self.folder))
+        return SHOP.replace("{folder}", str(self.folder))
 
     def again(self, name: str, ingested: bool) -> Shop:
         """A copy of the shop as it was before the run, or before the run but for its ingest."""
