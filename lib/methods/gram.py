@@ -51,14 +51,14 @@ def multiply_columns(
                 block = batch.column("block")[0].as_py()
                 total = np.zeros((len(range(block, columns, count)), columns))
             matrix = read(batch)
-            add_to(total, matrix[:, block::count].T @ matrix)
+            _add_to(total, matrix[:, block::count].T @ matrix)
         if block >= 0:
             yield finish(np.arange(block, columns, count), total)
 
     return spread.mapInArrow(multiply, schema)
 
 
-def add_to(total: Floats, product: sparse.csr_matrix) -> None:
+def _add_to(total: Floats, product: sparse.csr_matrix) -> None:
     """Add a sparse matrix to a dense one in place."""
     if 16 * product.nnz > total.size:  # a pass over all cells is then faster than going to those that have something
         total += product.toarray()

@@ -31,13 +31,11 @@ class Pin:
 
 def pin(store: Store, name: str) -> Pin:
     """The table as it is now. Compaction and the like leave `changed` as it was."""
-    newest = oldest = None
-    for commit in commits(store.spark, store.path(name)):
-        newest, oldest = newest or commit, commit
-        if commit.operation not in UPKEEP:
-            break
-    assert newest is not None and oldest is not None, f"{name} has been made"
-    return Pin(newest.version, oldest.version)
+    found = commits(store.spark, store.path(name))
+    changed = newest = next(found)
+    while changed.operation in UPKEEP and (older := next(found, None)):
+        changed = older
+    return Pin(newest.version, changed.version)
 
 
 def pin_inputs(store: Store) -> dict[str, Pin]:

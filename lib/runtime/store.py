@@ -7,7 +7,7 @@ from datetime import date
 from urllib.parse import unquote
 
 from delta.tables import DeltaTable
-from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lib.runtime.commits import Commit, commits, written_version
@@ -99,12 +99,9 @@ class Store:
             F.lit(refresh_id).alias("refresh_id"), F.lit(as_of).cast("date").alias("as_of"), *table.column_names
         )
         self.create(table)
-        if refresh_id in self._refreshes_with_files(name):
-            rows = self._replace(table, stamped, f"refresh_id = {quote(refresh_id)}")
-        else:  # as a rule there was no earlier attempt: then what to replace need not be looked for
-            before = self.version(name)
-            self._write_sorted(table, stamped).mode("append").save(self.path(name))
-            rows = self._put_since(name, before, "numOutputRows")
+        # as a rule there was no earlier attempt: then what to replace need not be looked for
+        again = refresh_id in self._refreshes_with_files(name)
+        rows = self._write(table, stamped, f"refresh_id = {quote(refresh_id)}" if again else None)
         self._counted[name, refresh_id] = rows
         return rows
 
@@ -181,11 +178,7 @@ class Store:
 
     def _log(self, name: str, df: DataFrame, instead_of: str | None) -> None:
         table = contract(name)
-        if instead_of:
-            self._replace(table, conform(df, table), instead_of)
-        else:
-            self.create(table)
-            conform(df, table).write.format("delta").mode("append").save(self.path(name))
+        self._write(table, conform(df, table), instead_of)
 
     def insert_release(self, df: DataFrame) -> bool:
         """Insert a row of `releases` unless its number is taken. Returns whether it was."""
@@ -209,15 +202,15 @@ class Store:
         if not self.spark.read.format("delta").load(self.path(name)).where(dropped).isEmpty():
             DeltaTable.forPath(self.spark, self.path(name)).delete(dropped)
 
-    def _replace(self, table: Table, df: DataFrame, condition: str) -> int:
+    def _write(self, table: Table, df: DataFrame, instead_of: str | None) -> int:
+        """Add the rows, or put them in place of those of a condition, in one commit. Returns their number."""
         self.create(table)
-        before = self.version(table.name)
-        self._write_sorted(table, df).mode("overwrite").option("replaceWhere", condition).save(self.path(table.name))
-        return self._put_since(table.name, before, "numOutputRows")
-
-    def _write_sorted(self, table: Table, df: DataFrame) -> DataFrameWriter:
         keys = [column for column in table.key if column in df.columns]
-        return (df.sortWithinPartitions(*keys) if keys else df).write.format("delta")
+        writer = (df.sortWithinPartitions(*keys) if keys else df).write.format("delta")
+        writer = writer.mode("overwrite").option("replaceWhere", instead_of) if instead_of else writer.mode("append")
+        before = self.version(table.name)
+        writer.save(self.path(table.name))
+        return self._put_since(table.name, before, "numOutputRows")
 
     def _put_since(self, name: str, before: int, metric: str) -> int:
         """Rows that were put in by the one commit since; 0 where there is none: what would change nothing is not committed."""

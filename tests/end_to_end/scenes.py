@@ -66,11 +66,10 @@ class Scene:
         before: words before its command; `conf` are more options of Spark, _ for their dots.
         """
         shop.pipeline(self.told)  # writes the settings
-        told = [word for layer in shop.layers for word in ("--settings", layer)]
         log = shop.folder / f"submitted-{len(list(shop.folder.glob('submitted-*')))}.log"
         return submit(
             log, ["--master", "local[1]", "--driver-memory", "1g"], QUICKLY | with_dots(conf),
-            job, *told, "--set", "testing.failpoints=true", before=before, **({VARIABLE: point} if point else {}),
+            job, *shop.options, "--set", "testing.failpoints=true", before=before, **({VARIABLE: point} if point else {}),
         )  # fmt: skip
 
     def unlike(self, shop: Shop) -> list[str]:

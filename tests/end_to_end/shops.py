@@ -110,6 +110,11 @@ class Shop:
         return [str(self.folder / name) for name in ("quick.toml", "shop.toml")]
 
     @property
+    def options(self) -> list[str]:
+        """The words that give a command those settings."""
+        return [word for layer in self.layers for word in ("--settings", layer)]
+
+    @property
     def settings(self) -> Settings:
         """Those of the last refresh."""
         return load(self.layers)

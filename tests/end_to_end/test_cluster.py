@@ -89,8 +89,7 @@ def refresh(shop) -> list[str]:
     """The command that refreshes the shop."""
     shop.write("orders.csv", orders())
     shop.pipeline(ORDERS)  # writes the settings
-    layers = [*shop.layers, "conf/cluster.toml"]
-    return ["refresh", *(w for layer in layers for w in ("--settings", layer)), "--set", "refresh.retry_seconds=1"]
+    return ["refresh", *shop.options, "--settings", "conf/cluster.toml", "--set", "refresh.retry_seconds=1"]
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ def refresh(shop: Shop, whale: int) -> dict[str, float]:
     held = [lines(f"c{n}", 20 + n % 30, 5, n, 1 + n % 7) for n in range(CUSTOMERS)]
     pl.concat([*held, *([lines(WHALE, whale, 50, 0, 3)] if whale else [])]).write_csv(shop.folder / "orders.csv")
     shop.pipeline(SETTINGS)  # writes the settings
-    told = [word for layer in shop.layers for word in ("--settings", layer)]
-    driver = submit(shop.folder / "log", ["--master", "local[2]", "--driver-memory", "3g"], {}, "refresh", *told)
+    driver = submit(
+        shop.folder / "log", ["--master", "local[2]", "--driver-memory", "3g"], {}, "refresh", *shop.options
+    )
     code, said = driver.end(3600)
     assert code == 0, said
     runs = pl.read_delta(str(shop.folder / "warehouse/runs"))
