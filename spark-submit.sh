@@ -95,6 +95,11 @@ if [[ $job != test && $job != benchmark ]]; then
   ((code == 0)) || exit $code
 fi
 
+# --- what is made once is kept beside the code, or where a checkout may not be written, with the user
+build=.build
+{ mkdir -p "$build" && [[ -w $build ]]; } 2> /dev/null || build=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/clienteling
+mkdir -p "$build" 2> /dev/null || fail "neither $PWD/.build nor $build may be written: set XDG_CACHE_HOME to a folder that may"
+
 # --- Java and the Delta JARs
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 command -v "$java" > /dev/null || fail "Java is missing: install a JDK or JRE of version 17 (or set JAVA_HOME to it)"
@@ -104,14 +109,14 @@ delta=$(sed -nE 's/.*"delta-spark==([0-9.]+)".*/\1/p' pyproject.toml)
 jars=
 if ! compgen -G "$SPARK_HOME/jars/delta-spark_*.jar" > /dev/null; then
   folder=.build/jars-$delta
+  [[ -f $folder/complete ]] || folder=$build/jars-$delta
   if [[ ! -f $folder/complete ]]; then
     echo "getting the JARs of Delta $delta (once)" >&2
-    mkdir -p .build
     for try in 1 2 3; do
       "$java" -cp "$SPARK_HOME/jars/*" -Ddelta.version="$delta" org.apache.ivy.Main -warn \
         ${IVY_SETTINGS:+-settings "$IVY_SETTINGS"} -ivy conf/jars.xml -types jar \
-        -retrieve "$folder/[artifact]-[revision].[ext]" > .build/ivy.log 2>&1 && touch "$folder/complete" && break
-      ((try < 3)) || { tail -n 5 .build/ivy.log >&2; fail "the JARs of conf/jars.xml could not be had; IVY_SETTINGS may name a mirror's settings"; }
+        -retrieve "$folder/[artifact]-[revision].[ext]" > "$build/ivy.log" 2>&1 && touch "$folder/complete" && break
+      ((try < 3)) || { tail -n 5 "$build/ivy.log" >&2; fail "the JARs of conf/jars.xml could not be had; IVY_SETTINGS may name a mirror's settings"; }
     done
   fi
   jars=$(printf '%s,' "$folder"/*.jar)
@@ -130,15 +135,14 @@ if [[ $job == test ]]; then
   # a file's tests stay together, for they share what it makes; files in the order of their names, so that long ones come early
   exec "$PYSPARK_PYTHON" -m pytest -n $workers --dist loadfile --no-loadscope-reorder "$@"
 fi
-mkdir -p .build
-package=.build/clienteling-$$.zip
+package=$build/clienteling-$$.zip
 "$PYSPARK_PYTHON" - "$package" << 'EOF'
 import pathlib, sys, zipfile
 with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as package:
     for module in sorted([*pathlib.Path("jobs").rglob("*.py"), *pathlib.Path("lib").rglob("*.py")]):
         package.write(module)
 EOF
-mv -f "$package" .build/clienteling.zip
+mv -f "$package" "$build/clienteling.zip"
 main=jobs/__main__.py
 if [[ $job == benchmark ]]; then
   (($#)) || fail "name a benchmark: $(cd tests/benchmarks && echo *.py | sed 's/\.py//g')"
@@ -152,4 +156,4 @@ jars=${jars%,}
 # the Thrift server's threads don't look where --jars puts them
 [[ $job != serve || -z $jars ]] || class_path=:${jars//,/:}$class_path
 exec "$SPARK_HOME/bin/spark-submit" ${jars:+--jars "$jars"} ${class_path:+--driver-class-path "${class_path#:}"} \
-  --py-files ".build/clienteling.zip$more_files" ${submit[@]+"${submit[@]}"} "$main" "$@"
+  --py-files "$build/clienteling.zip$more_files" ${submit[@]+"${submit[@]}"} "$main" "$@"

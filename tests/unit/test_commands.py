@@ -8,8 +8,10 @@ The text of every `--help` is kept in golden/. Where a change is wanted, write t
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -262,13 +264,15 @@ def submit(tmp_path):
     (tmp_path / "spark/jars").mkdir()
     (tmp_path / "spark/jars/delta-spark_4.2_2.13-4.4.0.jar").touch()
 
-    def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        *words: str, script: Path = HOME / "spark-submit.sh", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         told = {
             "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
             "SPARK_HOME": str(tmp_path / "spark"),
             "PYSPARK_PYTHON": sys.executable,
         }
-        return run([str(HOME / "spark-submit.sh"), *words], **{**told, **environment})
+        return run([str(script), *words], **{**told, **environment})
 
     return call
 
@@ -335,6 +339,24 @@ def test_jars_and_files_of_ones_own_go_beside_those_of_the_suite(submit, form):
     assert given == [
         "--jars", "a.jar,b.jar", "--py-files", ".build/clienteling.zip,mine.zip", "jobs/__main__.py", "refresh",
     ]  # fmt: skip
+
+
+def test_a_checkout_that_may_not_be_written_leaves_what_it_makes_with_the_user(submit, tmp_path):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / ".build").touch()  # so that even root cannot make a folder of it
+    for name in ("conf", "jobs", "lib", "pyproject.toml"):
+        (checkout / name).symlink_to(HOME / name)
+    script = shutil.copy(HOME / "spark-submit.sh", checkout)
+    given = submit("refresh", script=script, XDG_CACHE_HOME=str(tmp_path / "cache")).stdout.splitlines()
+    package = tmp_path / "cache/clienteling/clienteling.zip"
+    assert given == ["--py-files", str(package), "jobs/__main__.py", "refresh"]
+    assert "lib/runtime/commands.py" in zipfile.ZipFile(package).namelist()
+    refused = submit("refresh", script=script, XDG_CACHE_HOME="/proc")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.endswith(
+        f"{checkout}/.build nor /proc/clienteling may be written: set XDG_CACHE_HOME to a folder that may\n"
+    )
 
 
 def test_the_exit_code_is_that_of_spark_submit(submit):
