@@ -1,14 +1,17 @@
-"""Products of the columns of a tall sparse matrix whose rows are spread over the cluster: AᵀA, and what is largest in it.
+"""Products of the columns of a tall sparse matrix whose rows are spread over the cluster: AᵀA, block by block.
 
-A row goes to every block of columns it has an entry in, and a block's task adds up C = A_blockᵀ · A over its batches of rows: memory is
-one dense block, whatever the number of rows. Blocks take every q-th column, so that frequent columns, which make the work, are spread.
-Cost: Σ over rows of (entries of the row)² multiplications, and at most q times the matrix through one shuffle; with 10⁸ entries of at
-most 1,000 a row and 10⁴ columns, q is 13.
+Columns are dealt out to g parts, every g-th to the same, so that frequent columns, which make the work, are spread. A task has one pair of
+parts i ≤ j and adds up C_ij = A_iᵀ A_j over the rows; C_ji is its transpose. So each product is taken once, and memory is one dense block,
+whatever the number of rows. Cost: half of Σ over rows of (entries of the row)² multiplications, and g times the matrix through one
+shuffle, 12 bytes an entry; with 10⁸ entries and 10⁴ columns, g is 4.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,50 +21,131 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 BLOCK_BYTES = 64 * 2**20
-"""Memory of one block of columns against all columns, in doubles."""
+"""Memory of the products of one part of the columns with another, in doubles."""
+
+PIECE_ENTRIES = 2**18
+"""About as many entries of the matrix go through the shuffle as one value: 3 MB."""
+
+BATCH_ENTRIES = 2**21
+"""From so many entries on a task multiplies what it has: fewer would be added to the dense block too often."""
+
+SLAB_CELLS = 2**18
+"""Cells of the dense block that are added to at a time: they stay in a core's cache."""
 
 Floats = npt.NDArray[np.float64]
-Read = Callable[[pa.RecordBatch], sparse.csr_matrix]
-Finish = Callable[[npt.NDArray[np.int64], Floats], pa.RecordBatch]
+Matrix: TypeAlias = Any  # a sparse.csr_matrix: scipy has no types
+PIECES = "block int, left binary, right binary"
 
 
-def count_blocks(columns: int, least: int) -> int:
-    """Blocks that the columns are put in: at least `least`, so that every core has one."""
-    needed = -(-columns * columns * 8 // BLOCK_BYTES)
-    return max(1, min(columns, max(least, needed)))
+@dataclass(frozen=True)
+class Block:
+    """products: a row per column of A in `left`, a column per one in `right`. squares: what AᵀA has for these on its diagonal."""
+
+    left: range
+    right: range
+    products: Floats
+    left_squares: Floats
+    right_squares: Floats
+
+    @property
+    def on_diagonal(self) -> bool:
+        """Whether both sides are the same columns."""
+        return self.left == self.right
+
+
+def count_parts(columns: int, least: int) -> int:
+    """Parts that the columns are put in: the products of two fit BLOCK_BYTES, and there are at least `least` pairs of them."""
+    needed = math.ceil(columns * math.sqrt(8 / BLOCK_BYTES))
+    busy = math.ceil((math.sqrt(8 * least + 1) - 1) / 2)  # g (g + 1) / 2 ≥ least
+    return max(1, min(columns, max(needed, busy)))
 
 
 def multiply_columns(
-    rows: DataFrame, places: str, columns: int, least: int, read: Read, finish: Finish, schema: str
+    rows: DataFrame,
+    columns: int,
+    least: int,
+    read: Callable[[pa.RecordBatch], Matrix],
+    finish: Callable[[Block], pa.RecordBatch],
+    schema: str,
 ) -> DataFrame:
-    """What `finish` makes of each block: it is given the block's columns and their products with all columns.
+    """What `finish` makes of each block of AᵀA on and above the diagonal.
 
-    `rows` hold the column numbers of their entries in the array `places`; `read` makes a batch of them a matrix.
+    `read` makes a batch of `rows` a matrix of that many columns; there are at least `least` blocks, so that every core has one.
     """
-    count = count_blocks(columns, least)
-    touched = F.array_distinct(F.transform(places, lambda place: F.pmod(place, F.lit(count)).cast("int")))
-    spread = rows.select("*", F.explode(touched).alias("block")).repartitionById(count, F.col("block"))
+    parts = count_parts(columns, least)
+    pairs = [(i, j) for i in range(parts) for j in range(i, parts)]
+
+    def split(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for piece in _cut(read(batch)):
+                packed = [_pack(piece[:, part::parts]) for part in range(parts)]
+                columns_of = {
+                    "block": pa.array(range(len(pairs)), pa.int32()),
+                    "left": pa.array([packed[i] for i, _ in pairs], pa.binary()),
+                    "right": pa.array([packed[j] if j > i else None for i, j in pairs], pa.binary()),
+                }
+                yield pa.RecordBatch.from_pydict(columns_of)
 
     def multiply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        block, total = -1, np.empty((0, 0))
+        block: Block | None = None
+        lefts: list[Matrix] = []
+        rights: list[Matrix] = []
         for batch in batches:
-            if not batch.num_rows:
-                continue
-            if block < 0:
-                block = batch.column("block")[0].as_py()
-                total = np.zeros((len(range(block, columns, count)), columns))
-            matrix = read(batch)
-            _add_to(total, matrix[:, block::count].T @ matrix)
-        if block >= 0:
-            yield finish(np.arange(block, columns, count), total)
+            for row in batch.to_pylist():
+                block = block or _empty(pairs[row["block"]], columns, parts)
+                lefts.append(_unpack(row["left"], len(block.left)))
+                rights.append(lefts[-1] if row["right"] is None else _unpack(row["right"], len(block.right)))
+                if sum(piece.nnz for piece in (*lefts, *rights)) > BATCH_ENTRIES:
+                    _add(block, lefts, rights)
+                    lefts, rights = [], []
+        if block:
+            _add(block, lefts, rights)
+            yield finish(block)
 
+    # a task per pair of parts
+    spread = rows.mapInArrow(split, PIECES).repartitionById(len(pairs), F.col("block"))
     return spread.mapInArrow(multiply, schema)
 
 
-def _add_to(total: Floats, product: sparse.csr_matrix) -> None:
-    """Add a sparse matrix to a dense one in place."""
-    if 16 * product.nnz > total.size:  # a pass over all cells is then faster than going to those that have something
-        total += product.toarray()
-    else:
-        cells = product.tocoo()
-        total[cells.row, cells.col] += cells.data
+def _cut(matrix: Matrix) -> Iterator[Matrix]:
+    """The rows in pieces of about PIECE_ENTRIES."""
+    start = 0
+    while start < matrix.shape[0]:
+        end = int(np.searchsorted(matrix.indptr, matrix.indptr[start] + PIECE_ENTRIES, side="right")) - 1
+        end = min(max(end, start + 1), matrix.shape[0])
+        yield matrix[start:end]
+        start = end
+
+
+def _pack(matrix: Matrix) -> bytes:
+    """The arrays of a matrix, the widest first, so that each begins where its numbers may."""
+    ends, indices = (part.astype(np.int32) for part in (matrix.indptr, matrix.indices))
+    sizes = np.array([matrix.shape[0], matrix.nnz])
+    return b"".join(part.tobytes() for part in (sizes, matrix.data, ends, indices))
+
+
+def _unpack(packed: bytes, columns: int) -> Matrix:
+    rows, entries = np.frombuffer(packed, np.int64, 2)
+    data = np.frombuffer(packed, np.float64, entries, 16)
+    ends = np.frombuffer(packed, np.int32, rows + 1, 16 + 8 * entries)
+    indices = np.frombuffer(packed, np.int32, entries, 16 + 8 * entries + 4 * (rows + 1))
+    return sparse.csr_matrix((data, indices, ends), shape=(rows, columns))
+
+
+def _empty(pair: tuple[int, int], columns: int, parts: int) -> Block:
+    left, right = (range(part, columns, parts) for part in pair)
+    return Block(left, right, np.zeros((len(left), len(right))), np.zeros(len(left)), np.zeros(len(right)))
+
+
+def _add(block: Block, lefts: list[Matrix], rights: list[Matrix]) -> None:
+    """Add the products of these rows to the block, in place."""
+    if not lefts:
+        return
+    left, right = sparse.vstack(lefts, format="csr"), sparse.vstack(rights, format="csr")
+    for squares, matrix in ((block.left_squares, left), (block.right_squares, right)):
+        squares += np.bincount(matrix.indices, matrix.data**2, len(squares))
+    product = (right.T @ left).T  # this way round it has its entries row by row
+    slab = max(1, SLAB_CELLS // product.shape[1])
+    for start in range(0, product.shape[0], slab):
+        part = slice(start, start + slab)
+        block.products[part] = product[part] + block.products[part]

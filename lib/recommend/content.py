@@ -88,10 +88,10 @@ def find_alike(vectors: ItemVectors, spark: SparkSession, neighbours: int, parti
     shared = spark.sparkContext.broadcast(vectors.matrix)  # item-sized, needed whole by every task
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        matrix = shared.value
+        matrix, everything = shared.value, range(number)
         for batch in blocks(batches, number):
             places = np.asarray(batch.column("id"))
-            yield best_neighbours(places, _dense(matrix[places] @ matrix.T), None, neighbours)
+            yield best_neighbours(_dense(matrix[places] @ matrix.T), places, everything, neighbours)
 
     return spark.range(0, number, 1, partitions).mapInArrow(search, SIMILAR)
 

@@ -13,8 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import linalg
 
-from lib.methods.gram import multiply_columns
+from lib.methods.gram import Block, multiply_columns
 from lib.recommend.histories import Histories, Matrix, as_matrix, entry_rows, pattern, with_data
+
+PRODUCTS = "place int, first int, step int, products binary"
+"""One item's products with others: those of the places first, first + step, …"""
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,25 @@ def fit_ease(histories: Histories, regularisation: float, blocks: int) -> ItemWe
     def read(batch: pa.RecordBatch) -> Matrix:
         return as_matrix(batch, items, values=None)
 
-    found = multiply_columns(
-        histories.rows.select("places"), "places", items, blocks, read, _as_rows, "place int, products binary"
-    )
+    found = multiply_columns(histories.rows.select("places"), items, blocks, read, _as_rows, PRODUCTS)
     gram = np.zeros((items, items))
     # items × items: the caller has compared it with ease.max_items
     for row in found.toLocalIterator():
-        gram[row["place"]] = np.frombuffer(row["products"], dtype=np.float64)
+        others = slice(row["first"], None, row["step"])
+        gram[row["place"], others] = gram[others, row["place"]] = np.frombuffer(row["products"], dtype=np.float64)
     return ItemWeights(solve(gram, regularisation))
 
 
-def _as_rows(columns: npt.NDArray[np.int64], products: npt.NDArray[np.float64]) -> pa.RecordBatch:
-    rows = pa.array([row.tobytes() for row in products], pa.binary())
-    return pa.RecordBatch.from_arrays([pa.array(columns, pa.int32()), rows], names=["place", "products"])
+def _as_rows(block: Block) -> pa.RecordBatch:
+    """A row of PRODUCTS for each column on the left."""
+    number = len(block.left)
+    columns = [
+        pa.array(block.left, pa.int32()),
+        pa.array([block.right.start] * number, pa.int32()),
+        pa.array([block.right.step] * number, pa.int32()),
+        pa.array([row.tobytes() for row in block.products], pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=["place", "first", "step", "products"])
 
 
 def solve(gram: npt.NDArray[np.float64], regularisation: float) -> npt.NDArray[np.float32]:

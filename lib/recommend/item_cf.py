@@ -9,7 +9,7 @@ customer who has everything tells little (Robertson and Zaragoza 2009). Predicti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from scipy import sparse
 
-from lib.methods.gram import multiply_columns
+from lib.methods.gram import Block, count_parts, multiply_columns
 from lib.recommend.histories import Histories, Matrix, as_matrix, less_the_mean, pattern, sum_columns, with_data
 from lib.recommend.scoring import nearest
 from lib.settings.recommend import ItemCf
@@ -29,42 +30,80 @@ Weigh = Callable[[Matrix], Matrix]
 
 _SATURATION, _LENGTH = 100.0, 0.8
 SIMILAR = "place int, rank int, similar int, similarity double"
+NEIGHBOURS = pa.schema({"place": pa.int32(), "rank": pa.int32(), "similar": pa.int32(), "similarity": pa.float64()})
+"""The same in Arrow's terms."""
 
 
 def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> DataFrame:
     """place, rank, similar (a place), similarity > 0: the `neighbours` most similar items of each."""
-    items = len(histories.items)
+    items, neighbours = len(histories.items), settings.neighbours
     weigh = _weighting(histories, settings.similarity)
-    squares = sum_columns(histories, lambda matrix: weigh(matrix).power(2))
-    jaccard = settings.similarity == "jaccard"
-    with np.errstate(divide="ignore"):
-        scale = np.ones(items) if jaccard else np.where(squares > 0, 1 / np.sqrt(squares), 0.0)
+    compare = jaccard if settings.similarity == "jaccard" else cosine
 
     def read(batch: pa.RecordBatch) -> Matrix:
-        return weigh(as_matrix(batch, items)) @ sparse.diags_array(scale, format="csr")
+        return weigh(as_matrix(batch, items))
 
-    finish = partial(best_neighbours, counts=squares if jaccard else None, neighbours=settings.neighbours)
-    rows = histories.rows.select("places", "strengths")  # they go to several blocks
-    return multiply_columns(rows, "places", items, blocks, read, finish, SIMILAR)
+    def finish(block: Block) -> pa.RecordBatch:
+        similarity = compare(block)
+        found = {block.left.start: best_neighbours(similarity, block.left, block.right, neighbours)}
+        if not block.on_diagonal:
+            turned = np.ascontiguousarray(similarity.T)
+            found[block.right.start] = best_neighbours(turned, block.right, block.left, neighbours)
+        packed = [bytes(batch.serialize()) for batch in found.values()]
+        return pa.RecordBatch.from_pydict({"part": pa.array(found, pa.int32()), "found": pa.array(packed, pa.binary())})
+
+    def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = [
+            pa.ipc.read_record_batch(one.as_py(), NEIGHBOURS) for batch in batches for one in batch.column("found")
+        ]
+        if found:
+            yield best_of_all(pa.Table.from_batches(found), neighbours)
+
+    rows = histories.rows.select("places", "strengths")
+    found = multiply_columns(rows, items, blocks, read, finish, "part int, found binary")
+    # what each block found for a part of the items comes together: parts × neighbours of an item, packed
+    return found.repartitionById(count_parts(items, blocks), F.col("part")).mapInArrow(merge, SIMILAR)
 
 
 def best_neighbours(
-    columns: npt.NDArray[np.int64], products: Floats, counts: Floats | None, neighbours: int
+    similarity: Floats, places: npt.ArrayLike, others: npt.ArrayLike, neighbours: int
 ) -> pa.RecordBatch:
-    """Rows of SIMILAR for the items `columns` out of their products with all; Jaccard where `counts` of customers are given."""
-    if counts is not None:
-        either = counts[columns][:, None] + counts[None, :] - products
-        products = np.divide(products, either, out=np.zeros_like(products), where=either > 0)
-    similarity, rows, similar, ranks = nearest(products, (np.arange(len(columns)), columns), neighbours)
+    """Rows of SIMILAR for the items `places` out of their similarities with `others`; both ascend."""
+    mine, theirs = np.asarray(places), np.asarray(others)
+    _, *themselves = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
+    values, rows, columns, ranks = nearest(similarity, (themselves[0], themselves[1]), neighbours)
     return pa.RecordBatch.from_arrays(
-        [
-            pa.array(columns[rows], pa.int32()),
-            pa.array(ranks, pa.int32()),
-            pa.array(similar, pa.int32()),
-            pa.array(similarity),
-        ],
-        names=["place", "rank", "similar", "similarity"],
+        [mine[rows].astype(np.int32), ranks, theirs[columns].astype(np.int32), values], schema=NEIGHBOURS
     )
+
+
+def best_of_all(found: pa.Table, neighbours: int) -> pa.RecordBatch:
+    """The best of the neighbours that were found for each item in several blocks, ranked anew."""
+    places, similar, values = (np.asarray(found.column(name)) for name in ("place", "similar", "similarity"))
+    order = np.lexsort((similar, -values, places))
+    ranks = np.arange(len(order)) - np.searchsorted(places[order], places[order]) + 1
+    order, ranks = order[ranks <= neighbours], ranks[ranks <= neighbours]
+    return pa.RecordBatch.from_arrays(
+        [places[order], ranks.astype(np.int32), similar[order], values[order]], schema=NEIGHBOURS
+    )
+
+
+def cosine(block: Block) -> Floats:
+    """The products of columns over their lengths; 0 where one is all zeros."""
+    with np.errstate(divide="ignore"):
+        left, right = (
+            np.where(squares > 0, 1 / np.sqrt(squares), 0.0) for squares in (block.left_squares, block.right_squares)
+        )
+    similarity: Floats = block.products * left[:, None]
+    similarity *= right
+    return similarity
+
+
+def jaccard(block: Block) -> Floats:
+    """Customers of both over customers of either."""
+    either = block.left_squares[:, None] + block.right_squares - block.products
+    similarity: Floats = np.divide(block.products, either, out=np.zeros_like(either), where=either > 0)
+    return similarity
 
 
 def _weighting(histories: Histories, similarity: str) -> Weigh:
