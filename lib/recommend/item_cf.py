@@ -22,7 +22,7 @@ from scipy import sparse
 
 from lib.methods.gram import Block, count_parts, multiply_columns
 from lib.recommend.histories import Histories, Matrix, as_matrix, less_the_mean, pattern, sum_columns, with_data
-from lib.recommend.scoring import nearest
+from lib.recommend.scoring import nearest, rank_within
 from lib.settings.recommend import ItemCf
 
 Floats = npt.NDArray[np.float64]
@@ -80,12 +80,8 @@ def best_neighbours(
 def best_of_all(found: pa.Table, neighbours: int) -> pa.RecordBatch:
     """The best of the neighbours that were found for each item in several blocks, ranked anew."""
     places, similar, values = (np.asarray(found.column(name)) for name in ("place", "similar", "similarity"))
-    order = np.lexsort((similar, -values, places))
-    ranks = np.arange(len(order)) - np.searchsorted(places[order], places[order]) + 1
-    order, ranks = order[ranks <= neighbours], ranks[ranks <= neighbours]
-    return pa.RecordBatch.from_arrays(
-        [places[order], ranks.astype(np.int32), similar[order], values[order]], schema=NEIGHBOURS
-    )
+    order, ranks = rank_within(places, values, similar, neighbours)
+    return pa.RecordBatch.from_arrays([places[order], ranks, similar[order], values[order]], schema=NEIGHBOURS)
 
 
 def cosine(block: Block) -> Floats:

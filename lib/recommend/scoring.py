@@ -140,11 +140,17 @@ def best_of_each_row(scores: Floats, top_n: int) -> tuple[Ints, Ints, npt.NDArra
     values = scores[rows, columns]
     finite = np.isfinite(values)
     rows, columns, values = rows[finite], columns[finite], values[finite]
-    order = np.lexsort((columns, -values, rows))
-    rows, columns = rows[order], columns[order]
-    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
+    order, ranks = rank_within(rows, values, columns, top_n)
+    return rows[order], columns[order], ranks
+
+
+def rank_within(groups: Ints, values: Floats, ties: Ints, top_n: int) -> tuple[Ints, npt.NDArray[np.int32]]:
+    """Where the `top_n` highest values of each group are, by group, and their ranks from 1; equal values by `ties`."""
+    order = np.lexsort((ties, -values, groups))
+    held = groups[order]
+    ranks = np.arange(len(order)) - np.searchsorted(held, held) + 1
     kept = ranks <= top_n
-    return rows[kept], columns[kept], ranks[kept].astype(np.int32)
+    return order[kept], ranks[kept].astype(np.int32)
 
 
 def nearest(
@@ -155,11 +161,19 @@ def nearest(
     `themselves`: the rows and columns of one and the same thing. Similarities are rounded to DIGITS, so that the order in which they were
     summed decides no rank.
     """
-    rounded = np.round(similarity, DIGITS)
-    rounded[rounded <= 0] = -np.inf
-    rounded[themselves] = -np.inf
-    rows, columns, ranks = best_of_each_row(rounded, neighbours)
-    return rounded[rows, columns], rows, columns, ranks
+    if neighbours == 0 or similarity.size == 0:
+        nothing = np.empty(0, dtype=np.int64)
+        return np.empty(0), nothing, nothing, np.empty(0, dtype=np.int32)
+    # one more, for it may be the row itself; what rounding makes equal to the last one has a chance too
+    bounds = _lower_bounds(similarity, neighbours + 1) - 10.0**-DIGITS
+    rows, columns = np.nonzero(similarity >= np.maximum(bounds, 10.0**-DIGITS / 2)[:, None])
+    values = np.round(similarity[rows, columns], DIGITS)
+    partner = np.full(len(similarity), -1)
+    partner[themselves[0]] = themselves[1]
+    kept = (values > 0) & (columns != partner[rows])
+    rows, columns, values = rows[kept], columns[kept], values[kept]
+    order, ranks = rank_within(rows, values, columns, neighbours)
+    return values[order], rows[order], columns[order], ranks
 
 
 def _lower_bounds(scores: Floats, top_n: int) -> Floats:
