@@ -38,7 +38,8 @@ def find_similar_items(histories: Histories, settings: ItemCf, blocks: int) -> D
     """place, rank, similar (a place), similarity > 0: the `neighbours` most similar items of each."""
     items, neighbours = len(histories.items), settings.neighbours
     weigh = _weighting(histories, settings.similarity)
-    compare = jaccard if settings.similarity == "jaccard" else cosine
+    squares = sum_columns(histories, lambda matrix: weigh(matrix).power(2))
+    compare = partial(jaccard if settings.similarity == "jaccard" else cosine, squares=squares)
 
     def read(batch: pa.RecordBatch) -> Matrix:
         return weigh(as_matrix(batch, items))
@@ -84,20 +85,18 @@ def best_of_all(found: pa.Table, neighbours: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([places[order], ranks, similar[order], values[order]], schema=NEIGHBOURS)
 
 
-def cosine(block: Block) -> Floats:
-    """The products of columns over their lengths; 0 where one is all zeros."""
+def cosine(block: Block, squares: Floats) -> Floats:
+    """The products of columns over their lengths, by the `squares` of these; 0 where one is all zeros."""
     with np.errstate(divide="ignore"):
-        left, right = (
-            np.where(squares > 0, 1 / np.sqrt(squares), 0.0) for squares in (block.left_squares, block.right_squares)
-        )
-    similarity: Floats = block.products * left[:, None]
-    similarity *= right
+        scale = np.where(squares > 0, 1 / np.sqrt(squares), 0.0)
+    similarity: Floats = block.products * scale[block.left, None]
+    similarity *= scale[block.right]
     return similarity
 
 
-def jaccard(block: Block) -> Floats:
-    """Customers of both over customers of either."""
-    either = block.left_squares[:, None] + block.right_squares - block.products
+def jaccard(block: Block, squares: Floats) -> Floats:
+    """Customers of both over customers of either: of ones, the squares are counts."""
+    either = squares[block.left, None] + squares[block.right] - block.products
     similarity: Floats = np.divide(block.products, either, out=np.zeros_like(either), where=either > 0)
     return similarity
 

@@ -12,8 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lib.runtime.release import Releases
+from tests.end_to_end.comparing import contents
 from tests.end_to_end.scenes import Scene, set_scene
-from tests.end_to_end.shops import Shop
+from tests.end_to_end.shops import ORDERS, Shop, orders
 from tests.submitted import HOME
 
 LOG = HOME / ".build/campaign.log"
@@ -52,3 +53,12 @@ def trial(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
         LOG.parent.mkdir(exist_ok=True)
         with LOG.open("a") as log:
             log.write(json.dumps({**told, "seconds": round(time.monotonic() - began), **noted}) + "\n")
+
+
+@pytest.fixture(scope="module")
+def local(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    """What the whole suite makes of the shop in one process."""
+    shop = Shop(spark, tmp_path_factory.mktemp("local"))
+    shop.write("orders.csv", orders())
+    shop.refresh(ORDERS)
+    return contents(shop)
