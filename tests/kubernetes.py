@@ -80,10 +80,10 @@ class Kubernetes:
                 "uid": f"{kind}-{name}",
                 "creationTimestamp": "2024-01-01T00:00:00Z",
             }
-            if kind == "pods":
-                self.processes[name] = self.start(name, known["spec"])
             with self.made:
                 self.made.notify_all()
+            if kind == "pods":  # which may be made before what it mounts
+                threading.Thread(target=self.start, args=[name, known["spec"]], daemon=True).start()
         else:
             merge(known, told)
         return self.shown(kind, name)
@@ -92,7 +92,7 @@ class Kubernetes:
         """The object as it is now."""
         held = self.objects[kind, name]
         held["metadata"]["resourceVersion"] = str(next(self.versions))
-        if kind == "pods" and name in self.processes:
+        if kind == "pods" and name in self.processes:  # else it waits for what it mounts
             code = self.processes[name].poll()
             state = {"running": {}} if code is None else {"terminated": {"exitCode": code}}
             phase = "Running" if code is None else "Failed" if code else "Succeeded"
@@ -112,16 +112,22 @@ class Kubernetes:
 
     def delete(self, kind: str, name: str) -> Object:
         held = self.objects.pop((kind, name))
-        if kind == "pods":
+        if name in self.processes:
             end_group(self.processes[name])
         return held
+
+    def exit_code(self, name: str, seconds: int = 900) -> int:
+        """That of a pod's container, once it has ended."""
+        with self.made:
+            self.made.wait_for(lambda: name in self.processes, seconds)
+        return self.processes[name].wait(seconds)
 
     def end(self) -> None:
         for process in self.processes.values():
             end_group(process)
 
-    def start(self, name: str, spec: Object) -> subprocess.Popen:
-        """The pod's container."""
+    def start(self, name: str, spec: Object) -> None:
+        """Start the pod's container, when there is what it mounts."""
         (container,) = spec["containers"]
         paths = {INTERNAL: self.url, **{inside: str(outside) for inside, outside in self.image.items()}}
         paths |= self.mount(name, spec, container)
@@ -145,10 +151,13 @@ class Kubernetes:
         command = [found(word) for word in container.get("command", [])] or entrypoint(words.pop(0), home, own)
         own = {"SPARK_HOME": home, "SPARK_LOCAL_IP": ADDRESS, **own}
         with (self.folder / f"{name}.log").open("w") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*command, *words], cwd=found("/opt/clienteling"), env=environment(**own), stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        with self.made:
+            self.processes[name] = process
+            self.made.notify_all()
 
     def mount(self, name: str, spec: Object, container: Object) -> dict[str, str]:
         """Folders with what the pod's volumes hold: where they are mounted → where they are."""
@@ -159,8 +168,8 @@ class Kubernetes:
             mounted[mount["mountPath"]] = str(place)
             if "configMap" in volume:
                 held = ("configmaps", volume["configMap"]["name"])
-                with self.made:  # a pod may be made before what it mounts
-                    self.made.wait_for(lambda held=held: held in self.objects, 60)
+                with self.made:
+                    self.made.wait_for(lambda held=held: held in self.objects)
                 for key, text in self.objects[held]["data"].items():
                     (place / key).write_text(text)
         return mounted

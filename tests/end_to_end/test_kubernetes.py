@@ -86,7 +86,7 @@ def test_the_cron_job_gives_what_one_machine_gives(pods, shop, local):
     (container,) = spec["containers"]
     container["args"] = [*(word for pair in QUIET.items() for word in ("--conf", "=".join(pair))), *container["args"]]
     pods.put("pods", {"metadata": {"name": "clienteling"}, "spec": spec})
-    assert pods.processes["clienteling"].wait(900) == 0, (pods.folder / "clienteling.log").read_text()
+    assert pods.exit_code("clienteling") == 0, (pods.folder / "clienteling.log").read_text()
     assert executors(pods) == 2
     assert unlike(contents(shop), local) == []
 
@@ -108,7 +108,7 @@ def test_the_spark_application_gives_what_one_machine_gives(pods, shop, local, t
     command = [f"{SPARK}/bin/spark-submit", *where, *words, told["mainApplicationFile"], *told["arguments"]]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    (driver,) = pods.processes
-    assert pods.processes[driver].wait(900) == 0, (pods.folder / f"{driver}.log").read_text()
+    (driver,) = (name for kind, name in pods.objects if kind == "pods")
+    assert pods.exit_code(driver) == 0, (pods.folder / f"{driver}.log").read_text()
     assert executors(pods) == 2
     assert unlike(contents(shop), local) == []
