@@ -30,7 +30,7 @@ KINDS = {
     "pods": "Pod",
     "configmaps": "ConfigMap",
     "services": "Service",
-    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "networkpolicies": "NetworkPolicy",
 }
 
 Object = dict[str, Any]
@@ -198,9 +198,9 @@ def kubernetes(folder: Path, image: Mapping[str, Path]) -> Iterator[Kubernetes]:
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            """Any request: /api/v1/namespaces/NAMESPACE/KIND[/NAME]."""
+            """Any request: …/namespaces/NAMESPACE/KIND[/NAME]."""
             asked = urlsplit(self.path)
-            kind, name = [*asked.path.split("/")[5:], ""][:2]
+            kind, name = [*asked.path.partition("/namespaces/")[2].split("/")[1:], "", ""][:2]
             selector = parse_qs(asked.query).get("labelSelector", [""])[0]
             length = int(self.headers.get("Content-Length") or 0)
             told = yaml.safe_load(self.rfile.read(length)) if length else {}
