@@ -3,7 +3,7 @@
 `./spark-submit.sh benchmark refresh [EVENTS …]`, by default 100000 and 1000000. For each size a shop is made up, and these run one after
 the other, each as a process of its own under a driver of 4 GiB: a refresh of all but the last day; a refresh when that day has come; a
 refresh of everything in a new warehouse; the peer (refresh_peer.py: polars, scikit-learn, implicit, mlxtend). From 5,000,000 events on
-only ingest, features, rules and ALS run, on all events. Seconds per job are those of `runs`; the rest is the start of Spark and of the run.
+only ingest, features, rules and ALS run, and what these need, on all events. Seconds per job are those of `runs`; the rest is the start of Spark and of the run.
 Memory is the peak of the largest process, here the driver's JVM, whose heap `peak heap` is; the peer has one process.
 """
 
@@ -30,8 +30,11 @@ EVENTS_PER_CUSTOMER = 70
 """About what the simulated shop makes at its default pace; the sizes that are printed are counted."""
 
 LARGE = 5_000_000
-PARTS = ("ingest_events", "build_features", "mine_rules", "recommend_items")
-"""What is run of the suite from LARGE on: the jobs whose work grows with the events."""
+PARTS = (
+    "ingest_events", "resolve_identities", "match_returns", "build_features", "track_lifecycle", "describe_context", "find_factors",
+    "segment_customers", "mine_rules", "tune_models", "recommend_items",
+)  # fmt: skip
+"""What is run of the suite from LARGE on: ingest, features, rules and ALS, whose work grows with the events, and what these read."""
 
 say = sys.stdout.write
 
