@@ -3,7 +3,8 @@
 `./spark-submit.sh benchmark refresh [EVENTS …]`, by default 100000 and 1000000. For each size a shop is made up, and these run one after
 the other, each as a process of its own under a driver of 4 GiB: a refresh of all but the last day; a refresh when that day has come; a
 refresh of everything in a new warehouse; the peer (refresh_peer.py: polars, scikit-learn, implicit, mlxtend). From 5,000,000 events on
-only ingest, features, rules and ALS run, and what these need, on all events. Seconds per job are those of `runs`; the rest is the start of Spark and of the run.
+only ingest, features, rules and ALS run, and what these need, on all events. Seconds per job are those of `runs`; the rest is the start of
+Spark and of the run.
 Memory is the peak of the largest process, here the driver's JVM, whose heap `peak heap` is; the peer has one process.
 """
 
