@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +22,22 @@ from tests.submitted import HOME, SPARK, environment
 pytestmark = pytest.mark.campaign
 
 
+def make_checkout(folder: Path) -> Path:
+    """The code as an image holds it: a copy, for Spark puts the package of code beside it."""
+    for part in ("conf", "jobs", "lib"):
+        shutil.copytree(HOME / part, folder / "checkout" / part)
+    for part in ("pyproject.toml", "spark-submit.sh"):
+        shutil.copy(HOME / part, folder / "checkout")
+    return folder / "checkout"
+
+
 @pytest.fixture
 def pods(shop, tmp_path):
     """A stand-in for Kubernetes with the image that the examples ask for, and with the shop's settings in a config map."""
     (jars,) = (HOME / ".build").glob("jars-*")
     image = {
-        "/opt/spark": make_spark_home(tmp_path, jars.glob("*.jar")), "/opt/clienteling": HOME, "/opt/env": Path(sys.prefix),
+        "/opt/spark": make_spark_home(tmp_path, jars.glob("*.jar")), "/opt/clienteling": make_checkout(tmp_path),
+        "/opt/env": Path(sys.prefix),
     }  # fmt: skip
     shop.write("orders.csv", orders())
     shop.pipeline(ORDERS)  # writes the settings
